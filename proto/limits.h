@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Every constant of the protocol, once, with its reason. PROTOCOL.md repeats those that the other
+// end must know; the rest are this implementation's own choice.
+#pragma once
+
+// --- what both ends must agree on -------------------------------------------------------------
+
+// One write() on a virtio-serial port carries at most 32 KiB (Linux, drivers/char/virtio_console.c),
+// so no frame is longer, and a whole batch of output is one write.
+#define MUX_FRAME_MAX   32768
+#define MUX_HEADER_SIZE 16
+#define MUX_GUARD_SIZE  4
+#define MUX_PAYLOAD_MAX (MUX_FRAME_MAX - MUX_HEADER_SIZE - MUX_GUARD_SIZE)
+
+#define MUX_VERSION_MIN 1
+#define MUX_VERSION_MAX 1
+
+// A name is "service" or "service:argument".
+#define MUX_SERVICE_MAX  128
+#define MUX_ARGUMENT_MAX 1024
+#define MUX_NAME_MAX     (MUX_SERVICE_MAX + 1 + MUX_ARGUMENT_MAX)
+
+// A receiver acknowledges the port's bytes at least this often. The sender's MUX_FLIGHT_MAX must be
+// at least twice that, or it would wait for an ACK that is not due.
+#define MUX_ACK_EVERY (64 * 1024)
+
+// No receiver can mean to hold a gigabyte of one channel: a credit that is further ahead than this
+// of what was sent is a counter that overflowed or an attempt to make one overflow.
+#define MUX_CREDIT_MAX (1u << 30)
+
+// An end that resets the channels that it opened itself makes the other end work for nothing
+// (CVE-2023-44487). A sender keeps to the first pair; a receiver ends the session at the second, which
+// leaves room for what a stalled port bunches up.
+#define MUX_RESETS_BURST         4096
+#define MUX_RESETS_PER_SECOND    2048
+#define MUX_RESETS_BURST_IN      (4 * MUX_RESETS_BURST)
+#define MUX_RESETS_PER_SECOND_IN (2 * MUX_RESETS_PER_SECOND)
+
+// --- defaults and our own choices -------------------------------------------------------------
+
+// Channels that the peer may have open at once, and those of them not yet answered: a
+// handler that is slow to take them must not hold a descriptor and a name for each of all channels.
+#define MUX_CHANNELS_DEFAULT 16384
+#define MUX_PENDING_DEFAULT  1024
+
+// Bytes that a link's peer may send us unread, all channels together.
+#define MUX_BUDGET_DEFAULT (64u << 20)
+
+// The port buffers 128 writes (4 MiB) before it pushes back. This is how much of that we use for
+// data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.
+#define MUX_FLIGHT_MAX (256 * 1024)
+
+// A channel's window of credit grows up to this: 1 MiB covers 400 MB/s at a round trip of 2.5 ms.
+#define MUX_WINDOW_MAX (1u << 20)
+// What a new channel gets while the budget is mostly free: a request and its answer in one go.
+#define MUX_WINDOW_START (16u << 10)
+// A channel that received nothing for this long is asked for its unused credit when another one needs it.
+#define MUX_RECLAIM_IDLE_US 1000000u
+
+// The receive buffer: what the port gives in one go is parsed in one go.
+#define MUX_INPUT_SIZE (256 * 1024)
+// A batch with less room than this left is sent rather than filled with a crumb of data.
+#define MUX_CRUMB 512
+
+// Silence after which a PING is sent, and after which, unanswered, the peer is marked as silent.
+#define MUX_PING_US 10000000u

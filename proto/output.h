@@ -1,0 +1,48 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The batch of frames that the next write on the port carries, and the bytes in flight behind it.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "frame.h"
+
+typedef struct MuxOutput {
+    uint8_t *bytes; // MUX_FRAME_MAX of them
+    size_t start, end;
+    uint64_t key;
+    uint32_t sequence; // of the next frame
+    uint64_t sent;     // bytes of all frames of this session that were put into a batch
+    uint64_t acked;    // of those, read by the peer
+} MuxOutput;
+
+// 0 or -ENOMEM.
+int mux_output_init(MuxOutput *output);
+void mux_output_deinit(MuxOutput *output);
+// Throws away what was not written, and puts the zeros into the batch that go before a first HELLO: as
+// many as a frame has at most, so that a peer that is in the middle of a frame comes to its end.
+void mux_output_restart(MuxOutput *output);
+// A session begins: its frames carry this key and are counted from here.
+void mux_output_begin(MuxOutput *output, uint64_t key);
+
+// Room for a payload in the batch; 0 when it must be written first. A batch of which a part was written
+// takes nothing more, so that what waits in it is bounded by one write.
+size_t mux_output_room(const MuxOutput *output);
+// Where the next frame's payload goes: data is read straight into the batch.
+uint8_t *mux_output_payload(MuxOutput *output);
+// Closes a frame around the `length` bytes that are there. The caller has seen that there is room.
+void mux_output_frame(MuxOutput *output, MuxFrameType type, uint32_t channel, uint16_t length);
+// Puts in a whole HELLO; false when there is no room.
+bool mux_output_hello(MuxOutput *output, const uint8_t *hello);
+
+// The bytes to write.
+size_t mux_output_pending(const MuxOutput *output, const uint8_t **ret_base);
+void mux_output_written(MuxOutput *output, size_t n);
+
+// The peer has read this much of the session's bytes. False when that cannot be.
+bool mux_output_acked(MuxOutput *output, uint64_t untrusted_bytes);
+// Whether so much is in flight that data has to wait.
+bool mux_output_full_flight(const MuxOutput *output);

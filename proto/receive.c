@@ -1,0 +1,148 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Frames that arrive in a session that is up: those of the session itself, opens, and those of channels,
+// which are channel.c's. Everything that a peer may not do ends the session here, with a reason.
+
+#include <string.h>
+
+#include "bytes.h"
+#include "limits.h"
+#include "session-private.h"
+
+static const char *receive_ping(MuxSession *session, const uint8_t *payload)
+{
+    session->liveness.pong = mux_get64(payload);
+    session->liveness.want_pong = true;
+    return NULL;
+}
+
+static const char *receive_ack(MuxSession *session, const uint8_t *payload)
+{
+    return mux_output_acked(&session->output, mux_get64(payload))
+               ? NULL
+               : "ACK that goes back, or of bytes that were not sent";
+}
+
+// OPEN: credit, the name's length, the name; what follows are attributes of later versions.
+static const char *receive_open(MuxSession *session, const MuxFrame *frame,
+                                const uint8_t *payload, MuxEvent *ret_event)
+{
+    uint64_t untrusted_credit = mux_get64(payload);
+    uint16_t untrusted_length = mux_get16(payload + 8);
+    bool odd = frame->channel % 2 == 1;
+    size_t service;
+
+    if (odd == (session->role == MUX_GUEST) || frame->channel <= session->peer_last)
+        return "OPEN of an id that is not the peer's to open, or was used before";
+    if (session->theirs >= session->limits.channels)
+        return "more channels than the limit";
+    if (session->unserved >= session->limits.pending)
+        return "more opens to be answered than the limit";
+    if (untrusted_length > frame->length - 10)
+        return "OPEN with a name longer than the frame";
+    if (!mux_name_valid((const char *)payload + 10, untrusted_length, &service))
+        return "OPEN with a name that is none";
+
+    MuxChannel *channel = mux_channel_new(session, frame->channel, MUX_CHANNEL_ASKED);
+    if (!channel) {
+        mux_session_fail(session, MUX_REASON_MEMORY, "no memory for a channel");
+        return NULL;
+    }
+    session->peer_last = frame->channel;
+    if (!mux_credit_raise(&channel->credit, untrusted_credit))
+        return "OPEN with a credit beyond reason";
+    if (session->alive > mux_session_most_alive(session)) {
+        mux_channel_close(channel, MUX_CODE_LIMIT);
+        return NULL;
+    }
+    *ret_event = (MuxEvent){.type = MUX_EVENT_OPEN,
+                            .channel = channel,
+                            .data = payload + 10,
+                            .size = untrusted_length};
+    return NULL;
+}
+
+static bool was_opened(const MuxSession *session, uint32_t id)
+{
+    bool by_guest = id % 2 == 1;
+    return by_guest == (session->role == MUX_GUEST) ? id < session->next_id
+                                                    : id <= session->peer_last;
+}
+
+static const char *receive_for_channel(MuxSession *session, const MuxFrame *frame,
+                                       const uint8_t *payload, MuxEvent *ret_event)
+{
+    MuxEntry *entry = mux_table_find(&session->channels, frame->channel);
+    const char *error = NULL;
+
+    if (!entry) // late frames of a channel that is gone are to be expected
+        return was_opened(session, frame->channel) ? NULL
+                                                   : "a frame of a channel that was never opened";
+    (void)mux_channel_receive(mux_container(entry, MuxChannel, entry), frame, payload, ret_event,
+                              &error);
+    return error;
+}
+
+static const char *dispatch(MuxSession *session, const MuxFrame *frame, const uint8_t *payload,
+                            MuxEvent *ret_event)
+{
+    switch (frame->type) {
+    case MUX_FRAME_PING:
+        return receive_ping(session, payload);
+    case MUX_FRAME_PONG:
+        mux_liveness_pong(session, mux_get64(payload));
+        return NULL;
+    case MUX_FRAME_ACK:
+        return receive_ack(session, payload);
+    case MUX_FRAME_OPEN:
+        return receive_open(session, frame, payload, ret_event);
+    case MUX_FRAME_ACCEPT:
+    case MUX_FRAME_DATA:
+    case MUX_FRAME_FIN:
+    case MUX_FRAME_STOP:
+    case MUX_FRAME_RESET:
+    case MUX_FRAME_CREDIT:
+    case MUX_FRAME_RECLAIM:
+    case MUX_FRAME_RETURN:
+        return receive_for_channel(session, frame, payload, ret_event);
+    case MUX_FRAME_HELLO: // never comes out of mux_input_frame()
+    case MUX_FRAME_TYPES:
+        break;
+    }
+    return "a frame of no type";
+}
+
+bool mux_receive_next(MuxSession *session, MuxEvent *ret_event)
+{
+    MuxFrame frame;
+    const uint8_t *payload;
+
+    while (session->state == MUX_SESSION_UP) {
+        switch (mux_input_frame(&session->input, session->output.key, session->sequence, &frame,
+                                &payload)) {
+        case 0:
+            break;
+        case MUX_INPUT_MORE:
+            return false;
+        case MUX_INPUT_ANEW:
+            mux_session_fail(session, MUX_REASON_PEER, NULL);
+            return false;
+        default:
+            mux_session_fail(session, MUX_REASON_STEP, NULL);
+            return false;
+        }
+        session->sequence++;
+        session->received += mux_frame_size(frame.length);
+
+        const char *error = dispatch(session, &frame, payload, ret_event);
+        if (error) {
+            *ret_event = (MuxEvent){.type = MUX_EVENT_NONE};
+            mux_session_fail(session, MUX_REASON_PROTOCOL, error);
+            return false;
+        }
+        if (ret_event->type != MUX_EVENT_NONE)
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Whose turn it is to send data: deficit round robin by bytes, with those that were quiet first.
+#pragma once
+
+#include <stdint.h>
+
+#include "list.h"
+
+typedef struct MuxScheduler {
+    MuxList fresh;   // became ready since they last ran dry, and have not used up a first quantum
+    MuxList waiting; // everybody else with something to send
+} MuxScheduler;
+
+typedef struct MuxShare {
+    MuxList node;
+    uint32_t deficit; // bytes that it may still send before the next one's turn
+} MuxShare;
+
+void mux_scheduler_init(MuxScheduler *scheduler);
+void mux_share_init(MuxShare *share);
+
+// It has something to send. No effect when it is queued already.
+void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share);
+// It has nothing to send, or must not. No effect when it is not queued.
+void mux_scheduler_remove(MuxShare *share);
+// Whose turn it is; NULL when nobody has anything to send. Its deficit is above 0.
+MuxShare *mux_scheduler_next(MuxScheduler *scheduler);
+// It sent `n` bytes, at most its deficit.
+void mux_scheduler_sent(MuxScheduler *scheduler, MuxShare *share, uint32_t n);

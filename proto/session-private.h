@@ -1,0 +1,103 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What a session is made of. Each part has its own file; session.c begins and ends it, handshake.c agrees on
+// it, receive.c takes its frames apart, transmit.c puts them together, liveness.c asks whether the peer is
+// there.
+#pragma once
+
+#include "bucket.h"
+#include "channel.h"
+#include "input.h"
+#include "output.h"
+
+typedef enum MuxSessionState {
+    MUX_SESSION_DOWN,     // not started, or ended
+    MUX_SESSION_GREETING, // the port is there; no HELLO has echoed our id
+    MUX_SESSION_UP,
+} MuxSessionState;
+
+typedef struct MuxLiveness {
+    uint64_t heard_us; // when the port last gave a byte
+    uint64_t asked_us; // when the last PING was sent
+    uint64_t nonce;    // that it carried
+    uint64_t rtt_us;
+    bool asking;     // a PING is not yet answered
+    bool want_ping;  // …is to be sent
+    bool want_pong;
+    bool silent;      // the peer did not answer in time
+    bool tell;        // silent changed; an event is due
+    uint64_t pong;    // the newest nonce to answer with: a flood is answered once
+} MuxLiveness;
+
+struct MuxSession {
+    MuxRole role;
+    MuxLimits limits;
+    MuxSessionState state;
+    uint64_t now_us;
+
+    uint64_t id, peer_id;
+    uint64_t answered; // the peer id that our last HELLO echoed
+    bool want_hello;
+    MuxHello peer; // what it said
+    uint16_t version;
+    uint32_t features;
+
+    MuxInput input;
+    MuxOutput output;
+    uint32_t sequence;        // of the next frame that has to arrive
+    uint64_t received, acked; // bytes of the peer's frames, and how much of it we told
+
+    MuxTable channels;
+    MuxBudget budget;
+    MuxScheduler scheduler;
+    uint32_t next_id;    // that we open
+    uint32_t peer_last;  // greatest id that the peer opened
+    uint32_t ours;       // channels in the table that we opened
+    uint32_t theirs;     // …that the peer opened
+    uint32_t alive;      // channels, also those that are closed and whose reader is not done
+    uint32_t unanswered; // ours: OPEN was sent and not answered
+    uint32_t unserved;   // theirs: not yet answered by us
+
+    MuxList urgent; // channels with frames to send
+    MuxList opens;  // …whose OPEN waits until fewer are unanswered
+    MuxList resets; // …whose RESET waits for the bucket
+    MuxList dead;   // …whose owner is to be told that they are dead
+    MuxBucket resets_out, resets_in;
+
+    MuxLiveness liveness;
+
+    MuxReason reason; // a DOWN event is due
+    const char *detail;
+    uint64_t sessions, lost_steps;
+};
+
+// How many channels may be alive: as many as both ends may open.
+static inline uint32_t mux_session_most_alive(const MuxSession *session)
+{
+    return session->limits.channels * 2;
+}
+
+// Ends the session: all channels die, and DOWN is told after them.
+void mux_session_fail(MuxSession *session, MuxReason reason, const char *detail);
+
+// handshake.c: a HELLO was found. True when an event came of it.
+bool mux_handshake_receive(MuxSession *session, const MuxHello *hello, MuxEvent *ret_event);
+// Whether a HELLO went into the batch, if one was due, and frames may follow.
+bool mux_handshake_send(MuxSession *session);
+
+// receive.c: takes the next frame. True when an event came of it, false when no whole frame is there or the
+// session failed.
+bool mux_receive_next(MuxSession *session, MuxEvent *ret_event);
+
+// transmit.c: fills the batch with everything but data.
+void mux_transmit_control(MuxSession *session);
+
+// liveness.c
+void mux_liveness_start(MuxSession *session);
+void mux_liveness_heard(MuxSession *session);
+void mux_liveness_tick(MuxSession *session);
+uint64_t mux_liveness_deadline(const MuxSession *session);
+void mux_liveness_pong(MuxSession *session, uint64_t untrusted_nonce);
+// True when SILENT or HEARD is due.
+bool mux_liveness_event(MuxSession *session, MuxEvent *ret_event);

@@ -1,0 +1,264 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Frames that go out. Nothing is queued as a frame: what has to be said is a bit, or a place in a list, and
+// becomes a frame with the values of the moment when there is room in the batch. So a peer that
+// never reads cannot make anything grow, and ten grants become one CREDIT.
+//
+// Order in a batch: HELLO; PING, PONG and ACK; control frames of channels; then data, for which the
+// owner is asked channel by channel. Only data waits for credit, and for what is in flight.
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "limits.h"
+#include "session-private.h"
+
+// --- frames of one number ------------------------------------------------------------------------
+
+// False when there is no room.
+static bool put64(MuxSession *session, MuxFrameType type, uint32_t channel, uint64_t value)
+{
+    if (mux_output_room(&session->output) < 8)
+        return false;
+    mux_put64(mux_output_payload(&session->output), value);
+    mux_output_frame(&session->output, type, channel, 8);
+    return true;
+}
+
+static bool put_empty(MuxSession *session, MuxFrameType type, uint32_t channel)
+{
+    if (mux_output_room(&session->output) == 0)
+        return false;
+    mux_output_frame(&session->output, type, channel, 0);
+    return true;
+}
+
+static void put_session_frames(MuxSession *session)
+{
+    MuxLiveness *live = &session->liveness;
+
+    if (live->want_ping && put64(session, MUX_FRAME_PING, 0, live->nonce))
+        live->want_ping = false;
+    if (live->want_pong && put64(session, MUX_FRAME_PONG, 0, live->pong))
+        live->want_pong = false;
+    if (session->received - session->acked >= MUX_ACK_EVERY &&
+        put64(session, MUX_FRAME_ACK, 0, session->received))
+        session->acked = session->received;
+}
+
+// --- frames of a channel: each returns false when there is no room --------------------------------
+
+static bool put_open(MuxChannel *channel)
+{
+    MuxSession *session = channel->session;
+    uint16_t length = (uint16_t)(10 + channel->name_length);
+
+    if (mux_output_room(&session->output) < length)
+        return false;
+    uint8_t *p = mux_output_payload(&session->output);
+    mux_put64(p, channel->window.granted);
+    mux_put16(p + 8, channel->name_length);
+    memcpy(p + 10, channel->name, channel->name_length);
+    mux_output_frame(&session->output, MUX_FRAME_OPEN, channel->entry.id, length);
+
+    free(channel->name);
+    channel->name = NULL;
+    channel->pending = true;
+    session->unanswered++;
+    return true;
+}
+
+static bool put_credit(MuxChannel *channel)
+{
+    MuxSession *session = channel->session;
+    MuxWindow *victim;
+
+    if (mux_output_room(&session->output) < 8)
+        return false;
+    bool moved =
+        mux_window_grant(&channel->window, &session->budget, session->now_us, &victim);
+    if (victim)
+        mux_channel_reclaim(mux_container(victim, MuxChannel, window));
+    return !moved ||
+           put64(session, MUX_FRAME_CREDIT, channel->entry.id, channel->window.granted);
+}
+
+static bool put_reset(MuxChannel *channel)
+{
+    MuxSession *session = channel->session;
+
+    if (mux_output_room(&session->output) < 4)
+        return false;
+    mux_put32(mux_output_payload(&session->output), channel->code);
+    mux_output_frame(&session->output, MUX_FRAME_RESET, channel->entry.id, 4);
+    return true;
+}
+
+static bool put_one(MuxChannel *channel, uint8_t want)
+{
+    MuxSession *session = channel->session;
+    uint32_t id = channel->entry.id;
+
+    switch (want) {
+    case MUX_WANT_OPEN:
+        return put_open(channel);
+    case MUX_WANT_ACCEPT:
+        return put64(session, MUX_FRAME_ACCEPT, id, channel->window.granted);
+    case MUX_WANT_CREDIT:
+        return put_credit(channel);
+    case MUX_WANT_RETURN:
+        return put64(session, MUX_FRAME_RETURN, id, channel->credit.limit);
+    case MUX_WANT_RECLAIM:
+        return put_empty(session, MUX_FRAME_RECLAIM, id);
+    case MUX_WANT_STOP:
+        return put_empty(session, MUX_FRAME_STOP, id);
+    case MUX_WANT_FIN:
+        return put_empty(session, MUX_FRAME_FIN, id);
+    default:
+        assert(want == MUX_WANT_RESET);
+        return put_reset(channel);
+    }
+}
+
+// Sends all that a channel wants, in the order of the bits: credit before FIN, RESET last. False when the
+// batch is full. The channel may be gone afterwards.
+static bool put_all(MuxChannel *channel)
+{
+    while (channel->wants) {
+        uint8_t want = (uint8_t)(channel->wants & -channel->wants);
+        if (!put_one(channel, want))
+            return false;
+        channel->wants &= (uint8_t)~want;
+    }
+    mux_list_remove(&channel->control);
+    mux_channel_sweep(channel);
+    return true;
+}
+
+static MuxChannel *first_of(const MuxList *list)
+{
+    MuxList *first = mux_list_first(list);
+    return first ? mux_container(first, MuxChannel, control) : NULL;
+}
+
+void mux_transmit_control(MuxSession *session)
+{
+    MuxChannel *channel;
+
+    if (!mux_handshake_send(session))
+        return;
+    put_session_frames(session);
+    while ((channel = first_of(&session->urgent)) && put_all(channel)) {
+    }
+    while (mux_output_room(&session->output) >= 4 && (channel = first_of(&session->resets)) &&
+           mux_bucket_take(&session->resets_out, session->now_us))
+        (void)put_all(channel);
+    while (session->unanswered < session->peer.pending && (channel = first_of(&session->opens)) &&
+           put_all(channel)) {
+    }
+}
+
+// --- data --------------------------------------------------------------------------------------------
+
+static size_t least(uint64_t a, uint64_t b)
+{
+    return (size_t)(a < b ? a : b);
+}
+
+bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
+{
+    mux_transmit_control(session);
+    if (session->state != MUX_SESSION_UP || mux_output_full_flight(&session->output))
+        return false;
+
+    size_t room = mux_output_room(&session->output);
+    MuxShare *share = mux_scheduler_next(&session->scheduler);
+    if (!share || room < MUX_CRUMB)
+        return false;
+
+    MuxChannel *channel = mux_container(share, MuxChannel, share);
+    size_t size = least(least(room, share->deficit), mux_credit_left(&channel->credit));
+    *ret_turn = (MuxTurn){channel, channel->user, mux_output_payload(&session->output), size};
+    return true;
+}
+
+void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, bool more)
+{
+    MuxChannel *channel = turn->channel;
+
+    assert(n <= turn->size);
+    if (n > 0) {
+        mux_output_frame(&session->output, MUX_FRAME_DATA, channel->entry.id, (uint16_t)n);
+        channel->credit.sent += n;
+        mux_scheduler_sent(&session->scheduler, &channel->share, (uint32_t)n);
+    }
+    channel->ready = more;
+    mux_channel_schedule(channel);
+}
+
+size_t mux_session_output(MuxSession *session, const uint8_t **ret_base)
+{
+    if (session->state == MUX_SESSION_DOWN)
+        return 0;
+    mux_transmit_control(session);
+    return mux_output_pending(&session->output, ret_base);
+}
+
+void mux_session_output_done(MuxSession *session, size_t n)
+{
+    mux_output_written(&session->output, n);
+}
+
+// --- opening, and time -------------------------------------------------------------------------------
+
+int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
+                     MuxChannel **ret_channel)
+{
+    size_t service;
+
+    if (!mux_name_valid(name, length, &service))
+        return MUX_OPEN_NAME;
+    if (session->state != MUX_SESSION_UP)
+        return MUX_OPEN_DOWN;
+    if (session->ours >= session->peer.channels || session->ours >= session->limits.channels ||
+        session->alive >= mux_session_most_alive(session))
+        return MUX_OPEN_LIMIT;
+    if (session->next_id >= UINT32_MAX - 1) {
+        mux_session_fail(session, MUX_REASON_IDS, NULL);
+        return MUX_OPEN_DOWN;
+    }
+
+    MuxChannel *channel = mux_channel_new(session, session->next_id, MUX_CHANNEL_OPENING);
+    uint8_t *copy = channel ? malloc(length) : NULL;
+    if (!copy) {
+        if (channel)
+            mux_channel_free(channel);
+        return -ENOMEM;
+    }
+    session->next_id += 2;
+    channel->name = memcpy(copy, name, length);
+    channel->name_length = (uint16_t)length;
+    channel->user = user;
+    mux_channel_want(channel, MUX_WANT_OPEN);
+    *ret_channel = channel;
+    return 0;
+}
+
+void mux_session_tick(MuxSession *session, uint64_t now_us)
+{
+    session->now_us = now_us;
+    mux_liveness_tick(session);
+}
+
+uint64_t mux_session_deadline(const MuxSession *session)
+{
+    // Resets that wait for the bucket go out a hundred at a time.
+    if (session->state == MUX_SESSION_UP && session->resets_out.tokens == 0 &&
+        !mux_list_empty(&session->resets))
+        return session->now_us + 100 * 1000000u / MUX_RESETS_PER_SECOND;
+    return mux_liveness_deadline(session);
+}
