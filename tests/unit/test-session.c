@@ -1,121 +1,235 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Two sessions joined in memory: the shortest way through each state.
+// session.c: the same conversation, however the port splits its bytes, gives the same events; and the
+// outer edges of a session's life.
 
-#include <glib.h>
+#include "script.h"
+
 #include <string.h>
 
+#include "proto/frame.h"
 #include "proto/limits.h"
-#include "proto/session.h"
 
-typedef struct Pair {
-    MuxSession *guest, *host;
-} Pair;
+// --- a conversation, and how its bytes arrive --------------------------------------------------------
 
-static void carry(MuxSession *from, MuxSession *to)
+// Both ends' bytes arrive `chunk` at a time (0: all), and are split once at `cut`. Returns how many
+// bytes the guest was fed, the host's in *ret_host.
+static uint64_t converse(size_t chunk, uint64_t cut, uint64_t *ret_host)
 {
-    const uint8_t *out;
-    uint8_t *in;
-    size_t n = mux_session_output(from, &out);
-    size_t space = mux_session_input(to, &in);
-    n = MIN(n, space);
-    memcpy(in, out, n);
-    mux_session_output_done(from, n);
-    mux_session_input_done(to, n, 1000);
+    Pair pair;
+    pair_init(&pair, &script_limits, &script_limits);
+    pair.guest.chunk = pair.host.chunk = chunk;
+    pair.guest.cut = pair.host.cut = cut;
+    pair_up(&pair);
+    script_run(&pair);
+    end_expect(&pair.guest, script_guest_log);
+    end_expect(&pair.host, script_host_log);
+    uint64_t fed = pair.guest.heard->len;
+    *ret_host = pair.host.heard->len;
+    pair_deinit(&pair);
+    return fed;
 }
 
-static MuxEvent expect(MuxSession *session, MuxEventType type)
+static void test_whole(void)
 {
-    MuxEvent event;
-    mux_session_next_event(session, &event);
-    g_assert_cmpint(event.type, ==, type);
-    return event;
+    uint64_t host, guest = converse(0, UINT64_MAX, &host);
+    // The pad of zeros, and then some: or else the next tests would try nothing.
+    g_assert_cmpuint(guest, >, MUX_FRAME_MAX + 500);
+    g_assert_cmpuint(host, >, MUX_FRAME_MAX + 1200);
 }
 
-static void pair_up(Pair *pair)
+// Which types are among the frames that follow the last HELLO.
+static unsigned types_in(const GByteArray *heard)
 {
-    g_assert_cmpint(mux_session_new(MUX_GUEST, NULL, &pair->guest), ==, 0);
-    g_assert_cmpint(mux_session_new(MUX_HOST, NULL, &pair->host), ==, 0);
-    mux_session_start(pair->guest, 0x1111, 1);
-    mux_session_start(pair->host, 0x2222, 1);
-    for (int i = 0; i < 6; i++) {
-        MuxEvent event;
-        carry(pair->guest, pair->host);
-        if (mux_session_next_event(pair->host, &event))
-            g_assert_cmpint(event.type, ==, MUX_EVENT_UP);
-        carry(pair->host, pair->guest);
-        if (mux_session_next_event(pair->guest, &event))
-            g_assert_cmpint(event.type, ==, MUX_EVENT_UP);
+    const uint8_t *p = heard->data, *end = p + heard->len;
+    unsigned types = 0;
+    MuxHello hello;
+    MuxFrame frame;
+    size_t used;
+
+    while (mux_hello_find(p, (size_t)(end - p), &hello, &used) == 0)
+        p += used;
+    for (; p < end; p += mux_frame_size(frame.length)) {
+        g_assert_cmpint(mux_frame_decode(p, mux_frame_key(GUEST_ID, HOST_ID), &frame), ==, 0);
+        types |= 1u << frame.type;
     }
-    g_assert_true(mux_session_is_up(pair->guest));
-    g_assert_true(mux_session_is_up(pair->host));
+    return types;
 }
 
-static void pair_down(Pair *pair)
+// The conversation has every type of frame in it, but for those that time and length bring.
+static void test_complete(void)
 {
-    mux_session_free(pair->guest);
-    mux_session_free(pair->host);
+    Pair pair;
+    pair_init(&pair, &script_limits, &script_limits);
+    pair_up(&pair);
+    script_run(&pair);
+    unsigned others = 1u << MUX_FRAME_HELLO | 1u << MUX_FRAME_PING | 1u << MUX_FRAME_PONG |
+                      1u << MUX_FRAME_ACK;
+    unsigned all = (1u << MUX_FRAME_TYPES) - 2;
+    g_assert_cmphex(types_in(pair.guest.heard) | types_in(pair.host.heard) | others, ==, all);
+    pair_deinit(&pair);
 }
 
-static void give(MuxSession *session, MuxChannel *channel, const char *text)
+static void test_each_byte(void)
 {
-    MuxTurn turn;
+    uint64_t host;
+    converse(1, UINT64_MAX, &host);
+}
+
+static void test_chunks(void)
+{
+    uint64_t host;
+    for (size_t chunk = 2; chunk < 50; chunk++)
+        converse(chunk, UINT64_MAX, &host);
+}
+
+static void test_each_split(void)
+{
+    uint64_t host, guest = converse(0, UINT64_MAX, &host);
+    for (uint64_t cut = MUX_FRAME_MAX - 40; cut <= MAX(guest, host); cut++) {
+        uint64_t host_again;
+        g_assert_cmpuint(converse(0, cut, &host_again), ==, guest);
+        g_assert_cmpuint(host_again, ==, host);
+    }
+}
+
+// --- life ------------------------------------------------------------------------------------------------
+
+static void test_states(void)
+{
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    g_assert_cmpstr(end_info(&pair.guest).state, ==, "down");
+    g_assert_false(mux_session_is_started(pair.guest.session));
+    g_assert_cmpuint(mux_session_deadline(pair.guest.session), ==, UINT64_MAX);
+
+    end_start(&pair.guest, GUEST_ID);
+    g_assert_cmpstr(end_info(&pair.guest).state, ==, "greeting");
+    g_assert_true(mux_session_is_started(pair.guest.session));
+    g_assert_false(mux_session_is_up(pair.guest.session));
+    g_assert_null(end_open(&pair.guest, "early"));
+
+    pair_up(&pair);
+    MuxSessionInfo info = end_info(&pair.guest);
+    g_assert_cmpstr(info.state, ==, "up");
+    g_assert_cmpuint(info.id, ==, GUEST_ID);
+    g_assert_cmpuint(info.peer_id, ==, HOST_ID);
+    g_assert_cmpuint(info.version, ==, 1);
+    g_assert_cmpuint(info.features, ==, 0);
+    g_assert_cmpuint(info.sessions, ==, 1);
+    g_assert_cmpuint(info.budget, ==, MUX_BUDGET_DEFAULT);
+    g_assert_cmpuint(info.budget_used, ==, 0);
+    pair_deinit(&pair);
+}
+
+static void test_stop(void)
+{
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = true;
+    mux_session_stop(pair.guest.session); // not even started
+    end_drain(&pair.guest);
+    end_expect(&pair.guest, "");
+    pair_up(&pair);
+    end_open(&pair.guest, "a");
+    end_open(&pair.guest, "b");
+    pair_settle(&pair);
+    end_open(&pair.guest, "c"); // its OPEN is not out
+    end_forget(&pair.guest);
+
+    mux_session_stop(pair.guest.session);
+    g_assert_cmpstr(end_info(&pair.guest).state, ==, "down");
+    g_assert_cmpuint(end_info(&pair.guest).channels, ==, 0);
+    g_autofree char *log = NULL;
+    end_drain(&pair.guest);
+    for (unsigned id = 1; id <= 5; id += 2) {
+        g_autofree char *line = g_strdup_printf("RESET %u link-down\n", id);
+        g_assert_nonnull(strstr(pair.guest.log->str, line));
+    }
+    g_assert_true(g_str_has_suffix(pair.guest.log->str, "\nDOWN port\n"));
+    g_assert_cmpuint(pair.guest.log->len, ==, 3 * strlen("RESET 1 link-down\n") + 10);
+    mux_session_stop(pair.guest.session);
+    end_forget(&pair.guest);
+    end_drain(&pair.guest);
+    end_expect(&pair.guest, "");
+
+    const uint8_t *base;
+    g_assert_cmpuint(mux_session_output(pair.guest.session, &base), ==, 0);
+    pair_deinit(&pair);
+}
+
+// Calls on a channel that is dead have no effect, whichever they are.
+static void test_dead_channel(void)
+{
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = true;
+    pair_up(&pair);
+    MuxChannel *channel = end_open(&pair.guest, "a");
+    pair_settle(&pair);
+    end_write(&pair.host, end_channel(&pair.host, 1), "data", 4);
+    pair_settle(&pair);
+    mux_session_stop(pair.guest.session);
+
     mux_channel_ready(channel);
-    g_assert_true(mux_session_next_turn(session, &turn));
-    g_assert_true(turn.channel == channel);
-    memcpy(turn.base, text, strlen(text));
-    mux_session_turn_done(session, &turn, strlen(text), false);
+    mux_channel_fin(channel);
+    mux_channel_stop(channel);
+    mux_channel_accept(channel, NULL);
+    mux_channel_consumed(channel, 4);
+    MuxChannelInfo info;
+    mux_channel_info(channel, &info);
+    g_assert_cmpstr(info.state, ==, "dead");
+    MuxTurn turn;
+    g_assert_false(mux_session_next_turn(pair.guest.session, &turn));
+    end_close(&pair.guest, channel, MUX_CODE_CLOSED);
+    end_drain(&pair.guest);
+    // It was closed before it was told of its death: nobody is there to be told.
+    end_expect(&pair.guest, "ACCEPT 1\nDATA 1 data\nDOWN port\n");
+    pair_deinit(&pair);
 }
 
-static void test_talk(void)
+// A new session on the same objects: ids begin anew, and channels that are still held are not in it.
+static void test_again(void)
 {
-    Pair p;
-    MuxChannel *a, *b;
-    pair_up(&p);
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = true;
+    for (unsigned round = 1; round <= 3; round++) {
+        pair_up(&pair);
+        MuxChannel *channel = end_open(&pair.guest, "a");
+        g_assert_cmpuint(channel_id(channel), ==, 1);
+        pair_settle(&pair);
+        g_assert_cmpuint(end_info(&pair.guest).sessions, ==, round);
+        mux_session_stop(pair.guest.session);
+        mux_session_stop(pair.host.session);
+        end_drain(&pair.guest);
+        end_drain(&pair.host);
+        end_expect(&pair.guest, "ACCEPT 1\nRESET 1 link-down\nDOWN port\n");
+        end_expect(&pair.host, "OPEN 1 a\nRESET 1 link-down\nDOWN port\n");
+        end_close(&pair.guest, channel, MUX_CODE_CLOSED);
+        end_close(&pair.host, end_channel(&pair.host, 1), MUX_CODE_CLOSED);
+    }
+    pair_deinit(&pair);
+}
 
-    g_assert_cmpint(mux_session_open(p.guest, "echo", 4, &p, &a), ==, 0);
-    carry(p.guest, p.host);
-    MuxEvent event = expect(p.host, MUX_EVENT_OPEN);
-    g_assert_cmpmem(event.data, event.size, "echo", 4);
-    b = event.channel;
-    mux_channel_accept(b, &p);
-    carry(p.host, p.guest);
-    event = expect(p.guest, MUX_EVENT_ACCEPT);
-    g_assert_true(event.channel == a && event.user == &p);
-
-    give(p.guest, a, "hello");
-    mux_channel_fin(a);
-    carry(p.guest, p.host);
-    event = expect(p.host, MUX_EVENT_DATA);
-    g_assert_cmpmem(event.data, event.size, "hello", 5);
-    mux_channel_consumed(b, 5);
-    expect(p.host, MUX_EVENT_FIN);
-
-    give(p.host, b, "world");
-    mux_channel_fin(b);
-    carry(p.host, p.guest);
-    event = expect(p.guest, MUX_EVENT_DATA);
-    g_assert_cmpmem(event.data, event.size, "world", 5);
-    expect(p.guest, MUX_EVENT_FIN);
-    expect(p.guest, MUX_EVENT_NONE);
-    mux_channel_close(a, MUX_CODE_CLOSED);
-    mux_channel_close(b, MUX_CODE_CLOSED);
-    carry(p.guest, p.host);
-    expect(p.host, MUX_EVENT_NONE);
-
-    MuxSessionInfo info;
-    mux_session_info(p.guest, &info);
-    g_assert_cmpint(info.channels, ==, 0);
-    mux_session_info(p.host, &info);
-    g_assert_cmpint(info.channels, ==, 0);
-    g_assert_cmpint(info.budget_used, ==, 0);
-    pair_down(&p);
+static void test_free_nothing(void)
+{
+    g_assert_null(mux_session_free(NULL));
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/session/talk", test_talk);
+    g_test_add_func("/session/bytes/whole", test_whole);
+    g_test_add_func("/session/bytes/complete", test_complete);
+    g_test_add_func("/session/bytes/one-at-a-time", test_each_byte);
+    g_test_add_func("/session/bytes/chunks", test_chunks);
+    g_test_add_func("/session/bytes/each-split", test_each_split);
+    g_test_add_func("/session/states", test_states);
+    g_test_add_func("/session/stop", test_stop);
+    g_test_add_func("/session/dead-channel", test_dead_channel);
+    g_test_add_func("/session/again", test_again);
+    g_test_add_func("/session/free-nothing", test_free_nothing);
     return g_test_run();
 }

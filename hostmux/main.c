@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// hostmux, the daemon on the host: a link for each VM, each with its own session, buffers and limits.
+
+#include <stddef.h>
+
+#include "relay/daemon.h"
+#include "relay/json.h"
+#include "vms.h"
+
+typedef struct Host {
+    char **vms; // options
+} Host;
+
+static bool configure(MuxDaemon *daemon, json_object *config, GError **error)
+{
+    Host *host = daemon->user;
+    json_object *vms = NULL;
+
+    return mux_json_object(config, "vms", &vms, error) &&
+           mux_vms_apply(&daemon->relay, host->vms, vms, error);
+}
+
+static void finish(MuxDaemon *daemon)
+{
+    Host *host = daemon->user;
+    g_strfreev(host->vms);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const keys[] = {"vms", NULL};
+    Host host = {0};
+    const GOptionEntry options[] = {
+        {"vm", 0, 0, G_OPTION_ARG_STRING_ARRAY, &host.vms,
+         "A VM and its port: connect to QEMU's chardev socket, or wait for it; may be repeated",
+         "NAME=unix:PATH|listen:PATH"},
+        {NULL, 0, 0, 0, NULL, NULL, NULL}};
+    const MuxDaemonKind kind = {
+        .name = "hostmux",
+        .summary = "Carries named channels between this host and its virtual machines.",
+        .role = MUX_HOST,
+        .socket = "/run/hostmux.sock",
+        .config = "/etc/hostmux/hostmux.json",
+        .services = "/etc/hostmux/services",
+        .options = options,
+        .keys = keys,
+        .configure = configure,
+        .finish = finish,
+    };
+
+    return mux_daemon_run(&kind, &host, argc, argv);
+}

@@ -1,0 +1,111 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// First a table of name to port is made and checked as a whole, then the links are compared with it.
+
+#include "vms.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#include "proto/limits.h"
+#include "proto/name.h"
+#include "relay/json.h"
+#include "relay/link.h"
+
+static bool add_vm(GHashTable *table, const char *name, const char *port, GError **error)
+{
+    size_t service;
+
+    // The same characters as a service's, so that VM/service can be taken apart.
+    if (!mux_name_valid(name, strlen(name), &service) || name[service] != '\0') {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "VM '%s': a VM's name is 1 to %d of A-Z a-z 0-9 . _ -", name, MUX_SERVICE_MAX);
+        return false;
+    }
+    if (!g_str_has_prefix(port, "unix:") && !g_str_has_prefix(port, "listen:")) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "VM '%s': its port must be unix:PATH or listen:PATH, not '%s'", name, port);
+        return false;
+    }
+    g_hash_table_insert(table, g_strdup(name), g_strdup(port));
+    return true;
+}
+
+static bool add_option(GHashTable *table, const char *option, GError **error)
+{
+    const char *equals = strchr(option, '=');
+
+    if (!equals) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "--vm %s: write NAME=unix:PATH or NAME=listen:PATH", option);
+        return false;
+    }
+    g_autofree char *name = g_strndup(option, (gsize)(equals - option));
+    return add_vm(table, name, equals + 1, error);
+}
+
+static bool add_configured(GHashTable *table, json_object *vms, GError **error)
+{
+    static const char *const known[] = {"port", NULL};
+
+    json_object_object_foreach(vms, name, vm)
+    {
+        const char *port = NULL;
+        if (!json_object_is_type(vm, json_type_object)) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                        "\"vms\": \"%s\" must be an object", name);
+            return false;
+        }
+        if (!mux_json_known(vm, known, error) || !mux_json_string(vm, "port", &port, error) ||
+            !add_vm(table, name, port ? port : "", error)) {
+            g_prefix_error(error, "\"vms\": ");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void drop_others(MuxRelay *relay, GHashTable *table)
+{
+    for (guint i = relay->links->len; i-- > 0;) {
+        MuxLink *link = g_ptr_array_index(relay->links, i);
+        const char *port = g_hash_table_lookup(table, link->name);
+        if (g_strcmp0(port, mux_port_spec(link->port)) != 0) {
+            g_message("link %s: not configured any more", link->name);
+            g_ptr_array_remove_index(relay->links, i);
+        }
+    }
+}
+
+static bool make_missing(MuxRelay *relay, GHashTable *table, GError **error)
+{
+    GHashTableIter iter;
+    gpointer name, port;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, &name, &port)) {
+        if (mux_relay_find(relay, name, strlen(name)))
+            continue;
+        MuxLink *link = mux_link_new(relay, name, port, error);
+        if (!link) {
+            g_prefix_error(error, "VM '%s': ", (const char *)name);
+            return false;
+        }
+        g_ptr_array_add(relay->links, link);
+    }
+    return true;
+}
+
+bool mux_vms_apply(MuxRelay *relay, char **options, json_object *vms, GError **error)
+{
+    g_autoptr(GHashTable) table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+
+    if (vms && !add_configured(table, vms, error))
+        return false;
+    for (char **option = options; option && *option; option++)
+        if (!add_option(table, *option, error))
+            return false;
+    drop_others(relay, table);
+    return make_missing(relay, table, error);
+}

@@ -1,0 +1,304 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// From accept() to a name to a channel. Who has connected and not yet said a name is a visitor: there are at
+// most VISITORS_MAX, each for NAME_TIME_US at most, the oldest first. When descriptors run out, one
+// that is kept in reserve serves to take a connection and close it, so that the client is told at once
+// and the socket does not stay readable for ever.
+
+#include "apps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "control.h"
+#include "greeting.h"
+#include "joint.h"
+
+#define VISITORS_MAX   4096
+#define NAME_TIME_US   (10 * G_USEC_PER_SEC)
+#define ACCEPTS_A_TURN 64
+
+typedef struct Visitor {
+    MuxWatch watch;
+    MuxList node;
+    MuxApps *apps;
+    gint64 since_us;
+    MuxGreeting greeting;
+} Visitor;
+
+struct MuxApps {
+    MuxRelay *relay;
+    MuxWatch listener;
+    char *path;
+    dev_t dev; // of the socket that we made, so that we remove no other one
+    ino_t ino;
+    int reserve; // a descriptor to be closed when there are no others
+    MuxList visitors;
+    guint count;
+    guint timer;         // GLib source while there are visitors, or 0
+    MuxControls *controls;
+};
+
+static void visitor_free(Visitor *visitor)
+{
+    visitor->apps->count--;
+    mux_list_remove(&visitor->node);
+    mux_watch_close(&visitor->watch);
+    g_free(visitor);
+}
+
+// --- answering -------------------------------------------------------------------------------------
+
+static const char *explain(uint32_t code)
+{
+    switch (code) {
+    case MUX_CODE_NO_SERVICE:
+        return "no such service is registered there";
+    case MUX_CODE_DENIED:
+        return "the policy does not allow it";
+    case MUX_CODE_REFUSED:
+        return "its handler would not take the connection";
+    case MUX_CODE_LIMIT:
+        return "too many channels are open";
+    case MUX_CODE_TIMEOUT:
+        return "no answer came in time";
+    case MUX_CODE_LINK_DOWN:
+        return "there is no session with the other side";
+    case MUX_CODE_BAD_NAME:
+        return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ - and 1024 bytes";
+    default:
+        return "the other side closed it";
+    }
+}
+
+void mux_apps_answer(int fd, bool answers, uint32_t code, const char *link, const char *name)
+{
+    g_autofree char *shown = g_strndup(name, 40);
+    g_autofree char *line =
+        g_strdup_printf("ERR %s %s: '%s': %s\n", mux_code_name(code), link, shown, explain(code));
+
+    if (answers)
+        (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
+}
+
+// --- from a name to a channel ------------------------------------------------------------------------
+
+// In the guest the name is the service's; on the host, VM/service.
+static MuxLink *find_link(const MuxRelay *relay, const char **name)
+{
+    if (relay->role == MUX_GUEST)
+        return g_ptr_array_index(relay->links, 0);
+
+    const char *slash = strchr(*name, '/');
+    MuxLink *link = slash ? mux_relay_find(relay, *name, (size_t)(slash - *name)) : NULL;
+    if (link)
+        *name = slash + 1;
+    return link;
+}
+
+static MuxCode open_code(int r)
+{
+    switch (r) {
+    case MUX_OPEN_DOWN:
+        return MUX_CODE_LINK_DOWN;
+    case MUX_OPEN_NAME:
+        return MUX_CODE_BAD_NAME;
+    default:
+        return MUX_CODE_LIMIT;
+    }
+}
+
+static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers)
+{
+    MuxChannel *channel;
+    MuxLink *link = find_link(relay, &name);
+
+    if (!link) {
+        bool bad = !strchr(name, '/');
+        mux_apps_answer(fd, answers, bad ? MUX_CODE_BAD_NAME : MUX_CODE_NO_SERVICE,
+                        bad ? "write VM/service" : "no such VM", name);
+        close(fd);
+        return;
+    }
+    MuxJoint *joint = mux_joint_new(link, MUX_JOINT_OPENING, name, strlen(name));
+    joint->answers = answers;
+    // It is not looked at before the answer is there: what it wrote meanwhile, even if it has gone since,
+    // is still to be carried.
+    int r = mux_watch_start(&joint->watch, relay->loop, fd, 0, NULL);
+    if (r == 0)
+        r = mux_session_open(link->session, name, strlen(name), joint, &channel);
+    if (r == 0) {
+        joint->channel = channel;
+        return;
+    }
+    mux_apps_answer(fd, answers, open_code(r), link->name, name);
+    if (joint->watch.fd < 0)
+        close(fd);
+    link->refused++;
+    mux_joint_free(joint, MUX_CODE_CLOSED);
+}
+
+static void say_bad_name(Visitor *visitor, const char *why)
+{
+    g_autofree char *line = g_strdup_printf("ERR bad-name %s\n", why);
+
+    // Whether it would read an answer is not known before the name's end; a line does no harm then.
+    (void)send(visitor->watch.fd, line, strlen(line), MSG_NOSIGNAL);
+    visitor_free(visitor);
+}
+
+static void on_visitor(MuxWatch *watch)
+{
+    Visitor *visitor = mux_container(watch, Visitor, watch);
+    MuxApps *apps = visitor->apps;
+    MuxGreeting *greeting = &visitor->greeting;
+    int r = mux_greeting_read(greeting, watch->fd);
+
+    if (r == MUX_GREETING_MORE) {
+        mux_watch_drained(watch, EPOLLIN);
+        return;
+    }
+    if (r == MUX_GREETING_BAD && greeting->length >= MUX_GREETING_MAX) {
+        say_bad_name(visitor, "the name is too long, or has no end: end it with \\n or \\0");
+        return;
+    }
+    if (r != 0) {
+        visitor_free(visitor);
+        return;
+    }
+    int fd = watch->fd;
+    mux_watch_stop(watch);
+    if (strcmp(greeting->name, "@control") == 0)
+        mux_control_add(apps->controls, fd, greeting->answers);
+    else
+        open_channel(apps->relay, fd, greeting->name, greeting->answers);
+    visitor_free(visitor);
+}
+
+// --- accepting ---------------------------------------------------------------------------------------
+
+static gboolean on_timer(gpointer user)
+{
+    MuxApps *apps = user;
+    MuxList *first;
+
+    while ((first = mux_list_first(&apps->visitors))) {
+        Visitor *visitor = mux_container(first, Visitor, node);
+        if (g_get_monotonic_time() - visitor->since_us < NAME_TIME_US)
+            return G_SOURCE_CONTINUE;
+        say_bad_name(visitor, "no name came in time");
+    }
+    apps->timer = 0;
+    return G_SOURCE_REMOVE;
+}
+
+static void add_visitor(MuxApps *apps, int fd)
+{
+    Visitor *visitor = g_new0(Visitor, 1);
+
+    visitor->apps = apps;
+    visitor->since_us = g_get_monotonic_time();
+    mux_watch_init(&visitor->watch);
+    mux_list_init(&visitor->node);
+    mux_list_append(&apps->visitors, &visitor->node);
+    apps->count++;
+    int r = mux_watch_start(&visitor->watch, apps->relay->loop, fd, EPOLLIN, on_visitor);
+    if (r < 0) {
+        close(fd);
+        visitor_free(visitor);
+        return;
+    }
+    if (!apps->timer)
+        apps->timer = g_timeout_add_seconds(1, on_timer, apps);
+}
+
+static int open_reserve(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+// No descriptor is left. Whoever waits is turned away, rather than left waiting.
+static void turn_away(MuxApps *apps)
+{
+    g_warning("out of file descriptors: a connection is turned away (see LimitNOFILE, ulimit -n)");
+    close(apps->reserve);
+    int fd = accept4(apps->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    apps->reserve = open_reserve();
+}
+
+static void on_listener(MuxWatch *watch)
+{
+    MuxApps *apps = mux_container(watch, MuxApps, listener);
+
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0 && apps->count < VISITORS_MAX) {
+            add_visitor(apps, fd);
+        } else if (fd >= 0) {
+            close(fd);
+        } else if (errno == EMFILE || errno == ENFILE) {
+            turn_away(apps);
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            mux_watch_drained(watch, EPOLLIN);
+            return;
+        }
+    }
+}
+
+MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error)
+{
+    struct stat st;
+    int fd = mux_address_listen(path, 0666, error);
+    if (fd < 0)
+        return NULL;
+
+    MuxApps *apps = g_new0(MuxApps, 1);
+    apps->relay = relay;
+    apps->path = g_strdup(path);
+    apps->reserve = open_reserve();
+    apps->controls = mux_controls_new(relay);
+    mux_list_init(&apps->visitors);
+    if (lstat(path, &st) == 0) {
+        apps->dev = st.st_dev;
+        apps->ino = st.st_ino;
+    }
+    mux_watch_init(&apps->listener);
+    int r = mux_watch_start(&apps->listener, relay->loop, fd, EPOLLIN, on_listener);
+    if (r == 0)
+        return apps;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s", path, g_strerror(-r));
+    close(fd);
+    return mux_apps_free(apps);
+}
+
+MuxApps *mux_apps_free(MuxApps *apps)
+{
+    MuxList *first;
+    struct stat st;
+
+    if (!apps)
+        return NULL;
+    if (lstat(apps->path, &st) == 0 && st.st_dev == apps->dev && st.st_ino == apps->ino)
+        (void)unlink(apps->path);
+    while ((first = mux_list_first(&apps->visitors)))
+        visitor_free(mux_container(first, Visitor, node));
+    if (apps->timer)
+        g_source_remove(apps->timer);
+    mux_controls_free(apps->controls);
+    mux_watch_close(&apps->listener);
+    if (apps->reserve >= 0)
+        close(apps->reserve);
+    g_free(apps->path);
+    g_free(apps);
+    return NULL;
+}

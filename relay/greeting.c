@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The socket is peeked at and then read exactly as far as the name goes, so that what the app wrote behind it
+// in the same write need not be kept here. A leading "pipe:" is AndroidPipe's and is dropped.
+
+#include "greeting.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PIPE_PREFIX "pipe:"
+
+static const char *find_end(const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] == '\0' || bytes[i] == '\n')
+            return bytes + i;
+    return NULL;
+}
+
+static void drop_prefix(MuxGreeting *greeting)
+{
+    size_t prefix = strlen(PIPE_PREFIX);
+
+    if (greeting->length >= prefix && memcmp(greeting->name, PIPE_PREFIX, prefix) == 0) {
+        greeting->length -= prefix;
+        memmove(greeting->name, greeting->name + prefix, greeting->length + 1);
+    }
+}
+
+int mux_greeting_read(MuxGreeting *greeting, int fd)
+{
+    char *to = greeting->name + greeting->length;
+    size_t room = sizeof(greeting->name) - greeting->length;
+
+    ssize_t n = recv(fd, to, room, MSG_PEEK);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? MUX_GREETING_MORE : -errno;
+    if (n == 0)
+        return MUX_GREETING_BAD;
+
+    const char *end = find_end(to, (size_t)n);
+    size_t take = end ? (size_t)(end - to) + 1 : (size_t)n;
+    if (recv(fd, to, take, 0) != (ssize_t)take)
+        return -EIO; // nobody else reads this socket
+    if (!end) {
+        greeting->length += take;
+        return greeting->length < sizeof(greeting->name) ? MUX_GREETING_MORE : MUX_GREETING_BAD;
+    }
+    greeting->answers = *end == '\n';
+    greeting->length += take - 1;
+    greeting->name[greeting->length] = '\0';
+    drop_prefix(greeting);
+    return 0;
+}

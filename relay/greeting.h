@@ -1,0 +1,26 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The name that an app writes first, and how the end of it says what the app expects.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/limits.h"
+
+// On the host's socket the VM's name and a slash stand in front.
+#define MUX_GREETING_MAX (MUX_SERVICE_MAX + 1 + MUX_NAME_MAX)
+
+typedef struct MuxGreeting {
+    char name[MUX_GREETING_MAX + 1]; // ends in NUL when done
+    size_t length;
+    bool answers; // ended with '\n': OK or ERR is answered
+} MuxGreeting;
+
+#define MUX_GREETING_MORE 1 // the rest has not come yet
+#define MUX_GREETING_BAD  2 // too long, or the app closed before the end of the name
+
+// Reads from the socket up to the name's end and not a byte further: what follows stays for the channel.
+// 0 when the name is whole, one of the above, or a negative errno.
+int mux_greeting_read(MuxGreeting *greeting, int fd);

@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The other side opened a channel: find its service, connect to the handler or start it, and accept; or
+// refuse, with the code that says why. A channel is accepted only when its handler is there.
+
+#include <string.h>
+#include <unistd.h>
+
+#include "joint.h"
+
+#define BUSY_RETRY_MS 20
+
+static void try_connect(MuxJoint *joint);
+
+static void refuse(MuxJoint *joint, MuxCode code, const char *why)
+{
+    g_info("link %s: channel to '%s' refused: %s", joint->link->name, joint->name, why);
+    joint->link->refused++;
+    mux_joint_free(joint, code);
+}
+
+static void accept_channel(MuxJoint *joint)
+{
+    joint->link->opened++;
+    mux_channel_accept(joint->channel, joint);
+    mux_joint_settle(joint);
+}
+
+static gboolean on_retry(gpointer user)
+{
+    MuxJoint *joint = user;
+
+    joint->retry = 0;
+    try_connect(joint);
+    mux_link_kick(joint->link);
+    return G_SOURCE_REMOVE;
+}
+
+// The handler's connection is there, or failed.
+static void on_connected(MuxWatch *watch)
+{
+    MuxJoint *joint = mux_container(watch, MuxJoint, watch);
+    int r = mux_address_connected(watch->fd);
+
+    if (r < 0) {
+        refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
+        return;
+    }
+    accept_channel(joint);
+    mux_link_kick(joint->link);
+}
+
+static void adopt(MuxJoint *joint, int fd, bool connecting)
+{
+    // What a fresh socket is ready for is reported at once, so nothing is missed meanwhile.
+    int r = mux_watch_start(&joint->watch, joint->link->relay->loop, fd,
+                            connecting ? EPOLLOUT | EPOLLHUP : 0, on_connected);
+    if (r < 0) {
+        close(fd);
+        refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
+    } else if (!connecting) {
+        accept_channel(joint);
+    }
+}
+
+static void try_connect(MuxJoint *joint)
+{
+    const MuxService *service = joint->service;
+    int fd = -1;
+    int r = service->argv ? mux_service_spawn(joint->link->relay->services, service,
+                                              &joint->child, &fd)
+                          : mux_address_connect(&service->address, &fd);
+
+    joint->tcp = !service->argv && service->address.tcp;
+    if (r == MUX_CONNECT_BUSY)
+        joint->retry = g_timeout_add(BUSY_RETRY_MS, on_retry, joint);
+    else if (r < 0)
+        refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
+    else
+        adopt(joint, fd, r == MUX_CONNECTING);
+}
+
+static size_t service_length(const char *name, size_t length)
+{
+    const char *colon = memchr(name, ':', length);
+    return colon ? (size_t)(colon - name) : length;
+}
+
+void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length)
+{
+    MuxService *service =
+        mux_services_find(link->relay->services, name, service_length(name, length));
+    MuxJoint *joint = mux_joint_new(link, MUX_JOINT_CONNECTING, name, length);
+
+    joint->channel = channel;
+    mux_channel_set_user(channel, joint);
+    if (!service) {
+        refuse(joint, MUX_CODE_NO_SERVICE, "no such service");
+        return;
+    }
+    if (!mux_service_allows(service, link->name)) {
+        refuse(joint, MUX_CODE_DENIED, "the service's \"vms\" do not have this VM");
+        return;
+    }
+    if (service->channels >= service->max_channels) {
+        refuse(joint, MUX_CODE_LIMIT, "the service's \"max_channels\" are open");
+        return;
+    }
+    joint->service = mux_service_ref(service);
+    service->channels++;
+    try_connect(joint);
+}

@@ -1,0 +1,65 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// A joint: one channel and one local socket, joined. An app's on the side that opens, a handler's on the
+// other; once both are there, they are the same.
+#pragma once
+
+#include <stdbool.h>
+
+#include "backlog.h"
+#include "link.h"
+#include "loop.h"
+#include "services.h"
+
+typedef enum MuxJointState {
+    MUX_JOINT_CONNECTING, // the handler is not connected yet
+    MUX_JOINT_OPENING,    // the other side has not answered
+    MUX_JOINT_JOINED,
+} MuxJointState;
+
+typedef struct MuxJoint {
+    MuxWatch watch; // owns the socket
+    MuxList node;   // in its link
+    MuxLink *link;
+    MuxChannel *channel;
+    MuxBacklog backlog;  // bytes of the channel for the socket
+    char *name;          // service[:argument]
+    MuxService *service; // the handler's; NULL for an app
+    MuxChild *child;     // the handler, when it was started for this channel
+    uint64_t since_us;
+    guint retry;   // GLib source: the handler's queue was full
+    uint8_t state; // MuxJointState
+    bool answers;  // the app is told OK or ERR
+    bool tcp;
+    bool offered; // the session knows that the socket has something
+    bool broken;  // the socket failed: to be ended after the turn
+    bool eof;  // nothing more comes from the socket, and FIN was said
+    bool fin;  // nothing more comes from the channel
+    bool deaf; // the socket takes nothing more
+} MuxJoint;
+
+// For the two that make joints, apps.c and handler.c: an unsettled joint without a socket.
+MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, size_t length);
+// Both ends are there: bytes flow from now on.
+void mux_joint_settle(MuxJoint *joint);
+// Ends it, and its channel with RESET if that is still open.
+void mux_joint_free(MuxJoint *joint, MuxCode code);
+
+// --- what its link calls -------------------------------------------------------------------------
+
+// handler.c: a channel was opened by the other side; joins it to its service's handler, or refuses it.
+void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length);
+void mux_joint_accepted(MuxJoint *joint);
+// Bytes of the channel, in `n` pieces. The joint stays, whatever happens.
+void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, size_t n);
+// These may end the joint.
+void mux_joint_fin(MuxJoint *joint);
+void mux_joint_stop(MuxJoint *joint);
+void mux_joint_reset(MuxJoint *joint, uint32_t code);
+// Its time to be joined is over.
+void mux_joint_expire(MuxJoint *joint);
+// Reads into the batch. Returns how much; *ret_more: there may be more at once.
+size_t mux_joint_turn(MuxJoint *joint, void *base, size_t size, bool *ret_more);
+// The turn is over: the joint ends now if that was its last.
+void mux_joint_turned(MuxJoint *joint);

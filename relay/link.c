@@ -1,0 +1,336 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// How a byte travels: the port has something -> read it into the session's buffer until EAGAIN -> each
+// event goes to its joint, pieces for the same channel together -> the joint writes them to its socket. The
+// other way: a socket has something -> its channel is ready, the pump is deferred -> at the end of the turn
+// the session says whose turn it is, that socket is read straight into the batch -> the batch is written.
+//
+// The port is always read, whether or not it can be written: two ends that each wait to write
+// before they read would wait for ever.
+
+#include "link.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "joint.h"
+#include "proto/limits.h"
+
+#define PIECES            64
+#define READS_A_TURN      4 // of up to MUX_INPUT_SIZE: then the other links have their turn
+#define CONNECT_TIME_US   (10 * G_USEC_PER_SEC)
+#define OPEN_TIME_US      (30 * G_USEC_PER_SEC)
+
+// Pieces for one joint, lent by the session's buffer.
+typedef struct Gather {
+    MuxJoint *joint;
+    struct iovec pieces[PIECES];
+    size_t n;
+} Gather;
+
+static void flush(Gather *gather)
+{
+    if (gather->n > 0)
+        mux_joint_data(gather->joint, gather->pieces, gather->n);
+    gather->n = 0;
+}
+
+static void gather_data(Gather *gather, const MuxEvent *event)
+{
+    if (gather->joint != event->user || gather->n == PIECES)
+        flush(gather);
+    gather->joint = event->user;
+    gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
+}
+
+// --- the session's beginning and end -----------------------------------------------------------------
+
+static void start_session(MuxLink *link)
+{
+    uint64_t id = 0;
+
+    // Not predictable, so that an app cannot put a HELLO into its data that fits a session to come.
+    while (id == 0 && getrandom(&id, sizeof(id), 0) != sizeof(id)) {
+    }
+    mux_session_start(link->session, id, mux_loop_now(link->relay->loop));
+    mux_link_kick(link);
+}
+
+static const char *reason_text(const MuxEvent *event)
+{
+    switch (event->reason) {
+    case MUX_REASON_PEER:
+        return "the other end started anew";
+    case MUX_REASON_STEP:
+        return "bytes were lost or repeated on the port";
+    case MUX_REASON_PROTOCOL:
+        return "the other end broke the protocol";
+    case MUX_REASON_MEMORY:
+        return "out of memory";
+    case MUX_REASON_IDS:
+        return "all channel ids of this session are used up";
+    case MUX_REASON_NONE:
+    case MUX_REASON_PORT:
+        break;
+    }
+    return "the port went down";
+}
+
+static void session_ended(MuxLink *link, const char *why, const char *detail)
+{
+    g_free(link->end.why);
+    link->end.why = detail ? g_strdup_printf("%s: %s", why, detail) : g_strdup(why);
+    link->end.when_us = mux_loop_now(link->relay->loop);
+    g_message("link %s: session ended: %s (%u channels closed)", link->name, link->end.why,
+              link->end.channels);
+}
+
+static void on_up(MuxLink *link)
+{
+    MuxSessionInfo info;
+
+    mux_session_info(link->session, &info);
+    link->end.channels = 0;
+    g_message("link %s: session up (id %016" G_GINT64_MODIFIER "x, peer %016" G_GINT64_MODIFIER
+              "x, protocol %u)",
+              link->name, info.id, info.peer_id, info.version);
+}
+
+static void on_down(MuxLink *link, const MuxEvent *event)
+{
+    // When it was the port, on_port_down() knows more.
+    if (event->reason == MUX_REASON_PORT)
+        return;
+    session_ended(link, reason_text(event), event->detail);
+    start_session(link);
+}
+
+// --- events ------------------------------------------------------------------------------------------
+
+static void on_reset(MuxLink *link, const MuxEvent *event)
+{
+    link->end.channels++;
+    if (event->user)
+        mux_joint_reset(event->user, event->code);
+    else
+        mux_channel_close(event->channel, MUX_CODE_CLOSED);
+}
+
+static void on_event(MuxLink *link, const MuxEvent *event)
+{
+    switch (event->type) {
+    case MUX_EVENT_OPEN:
+        mux_joint_take(link, event->channel, (const char *)event->data, event->size);
+        break;
+    case MUX_EVENT_ACCEPT:
+        mux_joint_accepted(event->user);
+        break;
+    case MUX_EVENT_FIN:
+        mux_joint_fin(event->user);
+        break;
+    case MUX_EVENT_STOP:
+        mux_joint_stop(event->user);
+        break;
+    case MUX_EVENT_RESET:
+        on_reset(link, event);
+        break;
+    case MUX_EVENT_UP:
+        on_up(link);
+        break;
+    case MUX_EVENT_DOWN:
+        on_down(link, event);
+        break;
+    case MUX_EVENT_REJECT:
+        g_warning("link %s: no session: %s", link->name, event->detail);
+        break;
+    case MUX_EVENT_SILENT:
+        g_warning("link %s: the other end is silent (paused?)", link->name);
+        break;
+    case MUX_EVENT_HEARD:
+        g_message("link %s: the other end is heard again", link->name);
+        break;
+    case MUX_EVENT_DATA: // gathered
+    case MUX_EVENT_NONE:
+        break;
+    }
+}
+
+static void drain_events(MuxLink *link)
+{
+    Gather gather = {0};
+    MuxEvent event;
+
+    while (mux_session_next_event(link->session, &event)) {
+        if (event.type == MUX_EVENT_DATA) {
+            gather_data(&gather, &event);
+            continue;
+        }
+        flush(&gather);
+        on_event(link, &event);
+    }
+    flush(&gather);
+}
+
+// --- the port --------------------------------------------------------------------------------------
+
+// Reads until EAGAIN or until the buffer is full. False when the port had no more.
+static bool fill_input(MuxLink *link)
+{
+    uint64_t now = mux_loop_now(link->relay->loop);
+    uint8_t *base;
+    size_t space, n;
+
+    while ((space = mux_session_input(link->session, &base)) > 0) {
+        n = mux_port_read(link->port, base, space);
+        if (n == 0)
+            return false;
+        mux_session_input_done(link->session, n, now);
+    }
+    return true;
+}
+
+static void on_port_ready(void *user)
+{
+    MuxLink *link = user;
+    bool more = true;
+
+    for (int i = 0; i < READS_A_TURN && more; i++) {
+        more = fill_input(link);
+        drain_events(link);
+    }
+    mux_link_kick(link);
+}
+
+static void on_port_up(void *user)
+{
+    MuxLink *link = user;
+
+    g_info("link %s: port %s connected", link->name, mux_port_spec(link->port));
+    start_session(link);
+}
+
+static void on_port_down(void *user, const char *why)
+{
+    MuxLink *link = user;
+    bool was_up = mux_session_is_up(link->session);
+
+    mux_session_stop(link->session);
+    drain_events(link);
+    if (was_up)
+        session_ended(link, "the port went down", why);
+    else
+        g_info("link %s: the port went down: %s", link->name, why);
+}
+
+// --- sending and time ----------------------------------------------------------------------------------
+
+static void fill_batch(MuxLink *link)
+{
+    MuxTurn turn;
+    bool more;
+
+    while (mux_session_next_turn(link->session, &turn)) {
+        size_t n = mux_joint_turn(turn.user, turn.base, turn.size, &more);
+        mux_session_turn_done(link->session, &turn, n, more);
+        mux_joint_turned(turn.user);
+    }
+}
+
+static void set_timer(MuxLink *link)
+{
+    uint64_t deadline = mux_session_deadline(link->session);
+
+    // The joints' times are looked at once a second.
+    if (!mux_list_empty(&link->unsettled))
+        deadline = MIN(deadline, mux_loop_now(link->relay->loop) + G_USEC_PER_SEC);
+    g_source_set_ready_time(link->timer, deadline == UINT64_MAX ? -1 : (gint64)deadline);
+}
+
+static void on_pump(MuxJob *job)
+{
+    MuxLink *link = mux_container(job, MuxLink, pump);
+    const uint8_t *base;
+    size_t size, n;
+
+    mux_session_tick(link->session, mux_loop_now(link->relay->loop));
+    for (;;) {
+        fill_batch(link);
+        size = mux_session_output(link->session, &base);
+        n = size ? mux_port_write(link->port, base, size) : 0;
+        if (n == 0)
+            break;
+        mux_session_output_done(link->session, n);
+    }
+    drain_events(link);
+    set_timer(link);
+}
+
+static void expire_joints(MuxLink *link)
+{
+    uint64_t now = (uint64_t)g_get_monotonic_time(); // no turn of the loop has begun
+
+    for (MuxList *node = link->unsettled.next, *next; node != &link->unsettled; node = next) {
+        MuxJoint *joint = mux_container(node, MuxJoint, node);
+        uint64_t time = joint->state == MUX_JOINT_CONNECTING ? CONNECT_TIME_US : OPEN_TIME_US;
+        next = node->next;
+        if (now - joint->since_us >= time)
+            mux_joint_expire(joint);
+    }
+}
+
+static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
+{
+    MuxLink *link = user;
+
+    (void)callback;
+    g_source_set_ready_time(source, -1);
+    expire_joints(link);
+    mux_link_kick(link);
+    return G_SOURCE_CONTINUE;
+}
+
+
+void mux_link_kick(MuxLink *link)
+{
+    mux_loop_defer(link->relay->loop, &link->pump);
+}
+
+// --- life ------------------------------------------------------------------------------------------------
+
+MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GError **error)
+{
+    static const MuxPortEvents port_events = {on_port_up, on_port_down, on_port_ready};
+    static GSourceFuncs timer_functions = {.dispatch = on_timer};
+    MuxLink *link = g_new0(MuxLink, 1);
+
+    link->relay = relay;
+    link->name = g_strdup(name);
+    mux_list_init(&link->joints);
+    mux_list_init(&link->unsettled);
+    mux_job_init(&link->pump, on_pump);
+    link->timer = g_source_new(&timer_functions, sizeof(GSource));
+    g_source_set_callback(link->timer, NULL, link, NULL);
+    g_source_attach(link->timer, NULL);
+    if (mux_session_new(relay->role, &relay->limits, &link->session) < 0)
+        g_error("out of memory");
+    link->port = mux_port_new(relay->loop, spec, &port_events, link, error);
+    return link->port ? link : mux_link_free(link);
+}
+
+MuxLink *mux_link_free(MuxLink *link)
+{
+    if (!link)
+        return NULL;
+    link->port = mux_port_free(link->port);
+    mux_session_stop(link->session);
+    drain_events(link);
+    mux_job_cancel(&link->pump);
+    mux_session_free(link->session);
+    g_source_destroy(link->timer);
+    g_source_unref(link->timer);
+    g_free(link->end.why);
+    g_free(link->name);
+    g_free(link);
+    return NULL;
+}

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// A link: one port, the session over it, and the joints of its channels. The guest daemon has one, the
+// host daemon one a VM.
+#pragma once
+
+#include <glib.h>
+
+#include "port.h"
+#include "proto/session.h"
+#include "relay.h"
+
+// Why the last session ended, for status.
+typedef struct MuxLinkEnd {
+    char *why; // NULL when none ended yet
+    uint64_t when_us;
+    unsigned channels; // that it took with it
+} MuxLinkEnd;
+
+struct MuxLink {
+    MuxRelay *relay;
+    char *name; // the VM's; "host" in the guest
+    MuxPort *port;
+    MuxSession *session;
+    MuxList joints;    // whose channels flow
+    MuxList unsettled; // that are being connected or opened, oldest first
+    MuxJob pump;
+    GSource *timer;       // the session's deadline, and the unsettled joints'
+    uint64_t opened, refused; // channels, since the start
+    MuxLinkEnd end;
+};
+
+// `spec` as for mux_port_new(). NULL with an error.
+MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GError **error);
+// Ends all of its channels. NULL is fine; returns NULL.
+MuxLink *mux_link_free(MuxLink *link);
+
+// Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.
+void mux_link_kick(MuxLink *link);

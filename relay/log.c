@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What a peer or an app chose can stand in a message, so control characters are made visible: a
+// line of the log is always one event.
+
+#include "log.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+
+static int syslog_level(GLogLevelFlags level)
+{
+    if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+        return 3;
+    if (level & G_LOG_LEVEL_WARNING)
+        return 4;
+    if (level & G_LOG_LEVEL_MESSAGE)
+        return 5;
+    return level & G_LOG_LEVEL_INFO ? 6 : 7;
+}
+
+static const char *field(const GLogField *fields, gsize n, const char *key)
+{
+    for (gsize i = 0; i < n; i++)
+        if (strcmp(fields[i].key, key) == 0)
+            return fields[i].value;
+    return NULL;
+}
+
+static GLogWriterOutput write_line(GLogLevelFlags level, const GLogField *fields, gsize n,
+                                   gpointer verbose)
+{
+    // Libraries have a domain, we have none; what they debug is not ours to show.
+    if (level & G_LOG_LEVEL_DEBUG && (!verbose || field(fields, n, "GLIB_DOMAIN")))
+        return G_LOG_WRITER_HANDLED;
+
+    g_autofree char *line = g_strdup(field(fields, n, "MESSAGE"));
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    if (g_getenv("JOURNAL_STREAM"))
+        (void)fprintf(stderr, "<%d>%s\n", syslog_level(level), line);
+    else
+        (void)fprintf(stderr, "%s: %s\n", g_get_prgname(), line);
+    return G_LOG_WRITER_HANDLED;
+}
+
+void mux_log_setup(bool verbose)
+{
+    g_log_set_writer_func(write_line, GINT_TO_POINTER(verbose), NULL);
+}

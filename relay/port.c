@@ -1,0 +1,333 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Three kinds, one life: CLOSED until it can be opened (tried again on a timer, or when a device appears or
+// somebody connects), WAITING while a device is open and the host has not connected, UP.
+//
+// A virtio-serial device without a host reports EPOLLHUP for ever; edge-triggered, that is once, and
+// the host's connecting is the next edge. It stays open meanwhile, since a second open() gives EBUSY.
+// All other failures close it and open it again after RETRY_MS.
+
+#include "port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "address.h"
+
+#define RETRY_MS 250 // one connect() on a path that is not there costs microseconds
+
+typedef enum PortKind { PORT_DEVICE, PORT_CONNECT, PORT_LISTEN } PortKind;
+typedef enum PortState { PORT_CLOSED, PORT_WAITING, PORT_UP } PortState;
+
+struct MuxPort {
+    PortKind kind;
+    PortState state;
+    MuxLoop *loop;
+    MuxWatch watch;    // the pipe
+    MuxWatch listener; // PORT_LISTEN: where it comes from
+    MuxJob failing;    // `down` is due
+    char *spec;
+    char *path;   // of the device or socket; NULL for a device that is not there
+    char *detail; // why it is not up
+    guint retry;  // GLib source, or 0
+    dev_t listen_dev; // of the socket that we made, so that we remove no other one
+    ino_t listen_ino;
+    const MuxPortEvents *events;
+    void *user;
+};
+
+static void try_open(MuxPort *port);
+
+static gboolean on_retry(gpointer user)
+{
+    MuxPort *port = user;
+
+    port->retry = 0;
+    try_open(port);
+    return G_SOURCE_REMOVE;
+}
+
+// Opens it again later; says so once, not at every try.
+static void retry_later(MuxPort *port, const char *detail)
+{
+    if (g_strcmp0(port->detail, detail) != 0) {
+        g_free(port->detail);
+        port->detail = g_strdup(detail);
+        g_info("port %s: %s", port->spec, detail);
+    }
+    if (!port->retry && port->path && port->kind != PORT_LISTEN)
+        port->retry = g_timeout_add(RETRY_MS, on_retry, port);
+}
+
+static void set_detail(MuxPort *port, const char *detail)
+{
+    g_free(port->detail);
+    port->detail = g_strdup(detail);
+}
+
+static void go_up(MuxPort *port)
+{
+    port->state = PORT_UP;
+    set_detail(port, NULL);
+    mux_watch_want(&port->watch, EPOLLIN | EPOLLHUP);
+    port->events->up(port->user);
+}
+
+static void go_down(MuxPort *port, PortState next, const char *why)
+{
+    PortState before = port->state;
+
+    mux_job_cancel(&port->failing);
+    if (next == PORT_CLOSED)
+        mux_watch_close(&port->watch);
+    port->state = next;
+    if (before == PORT_UP)
+        port->events->down(port->user, why);
+    if (next == PORT_CLOSED)
+        retry_later(port, why);
+    else
+        set_detail(port, why);
+    if (port->kind == PORT_LISTEN)
+        mux_watch_want(&port->listener, EPOLLIN);
+}
+
+static void on_failing(MuxJob *job)
+{
+    MuxPort *port = mux_container(job, MuxPort, failing);
+    go_down(port, PORT_CLOSED, port->detail ? port->detail : "closed by the other end");
+}
+
+static void fail(MuxPort *port, const char *why)
+{
+    set_detail(port, why);
+    mux_watch_want(&port->watch, 0);
+    mux_loop_defer(port->loop, &port->failing);
+}
+
+// A device's hang-up: the host is not there, or the device is not there any more.
+static void hang_up(MuxPort *port)
+{
+    char byte;
+
+    if (read(port->watch.fd, &byte, 1) < 0 && errno == ENODEV) {
+        go_down(port, PORT_CLOSED, "the device was unplugged");
+        return;
+    }
+    go_down(port, PORT_WAITING, "no host is connected to the port");
+    mux_watch_drained(&port->watch, ~0u);
+    mux_watch_want(&port->watch, EPOLLIN | EPOLLOUT | EPOLLHUP);
+}
+
+static void on_pipe(MuxWatch *watch)
+{
+    MuxPort *port = mux_container(watch, MuxPort, watch);
+
+    if (port->kind == PORT_DEVICE && watch->ready & EPOLLHUP) {
+        hang_up(port);
+        return;
+    }
+    if (port->state == PORT_WAITING) {
+        go_up(port);
+        return;
+    }
+    if (watch->ready & EPOLLOUT)
+        mux_watch_want(watch, EPOLLIN | EPOLLHUP);
+    // A socket's hang-up is found by reading: what was sent before it must still be taken.
+    port->events->ready(port->user);
+}
+
+static void adopt(MuxPort *port, int fd)
+{
+    int r = mux_watch_start(&port->watch, port->loop, fd, EPOLLIN | EPOLLOUT | EPOLLHUP, on_pipe);
+    if (r < 0) {
+        close(fd);
+        retry_later(port, g_strerror(-r));
+        return;
+    }
+    port->state = PORT_WAITING;
+}
+
+static void on_listener(MuxWatch *watch)
+{
+    MuxPort *port = mux_container(watch, MuxPort, listener);
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        mux_watch_drained(watch, EPOLLIN);
+        return;
+    }
+    // A second one waits in the queue until this one is gone.
+    mux_watch_want(watch, 0);
+    adopt(port, fd);
+}
+
+static int open_device(const char *path, const char **ret_why)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+    *ret_why = fd >= 0          ? NULL
+               : errno == EBUSY ? "another program has the device open"
+                                : g_strerror(errno);
+    return fd;
+}
+
+static int open_socket(const char *path, const char **ret_why)
+{
+    MuxAddress address;
+    int fd = -1;
+    int r = mux_address_unix(path, &address, NULL) ? mux_address_connect(&address, &fd) : -EINVAL;
+
+    *ret_why = r == 0 ? NULL : r < 0 ? g_strerror(-r) : g_strerror(EAGAIN);
+    return fd;
+}
+
+static void cancel_retry(MuxPort *port)
+{
+    if (port->retry)
+        g_source_remove(port->retry);
+    port->retry = 0;
+}
+
+static void try_open(MuxPort *port)
+{
+    const char *why;
+    cancel_retry(port);
+    int fd = port->kind == PORT_DEVICE ? open_device(port->path, &why)
+                                       : open_socket(port->path, &why);
+
+    if (fd < 0)
+        retry_later(port, why);
+    else
+        adopt(port, fd);
+}
+
+static bool start_listening(MuxPort *port, GError **error)
+{
+    struct stat st;
+    int fd = mux_address_listen(port->path, 0600, error);
+
+    if (fd < 0)
+        return false;
+    if (lstat(port->path, &st) == 0) {
+        port->listen_dev = st.st_dev;
+        port->listen_ino = st.st_ino;
+    }
+    int r = mux_watch_start(&port->listener, port->loop, fd, EPOLLIN, on_listener);
+    if (r < 0) {
+        close(fd);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", g_strerror(-r));
+        return false;
+    }
+    set_detail(port, "nobody has connected");
+    return true;
+}
+
+MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *events, void *user,
+                      GError **error)
+{
+    MuxPort *port = g_new0(MuxPort, 1);
+    MuxAddress address;
+
+    port->loop = loop;
+    port->events = events;
+    port->user = user;
+    port->spec = g_strdup(spec ? spec : "(found by name)");
+    mux_watch_init(&port->watch);
+    mux_watch_init(&port->listener);
+    mux_job_init(&port->failing, on_failing);
+
+    bool listen = spec && g_str_has_prefix(spec, "listen:");
+    bool connect = spec && g_str_has_prefix(spec, "unix:");
+    port->kind = listen ? PORT_LISTEN : connect ? PORT_CONNECT : PORT_DEVICE;
+    if (spec)
+        port->path = g_strdup(listen || connect ? strchr(spec, ':') + 1 : spec);
+    if ((listen || connect) && !mux_address_unix(port->path, &address, error))
+        return mux_port_free(port);
+    if (listen && !start_listening(port, error))
+        return mux_port_free(port);
+    if (!listen && spec)
+        port->retry = g_idle_add(on_retry, port);
+    return port;
+}
+
+MuxPort *mux_port_free(MuxPort *port)
+{
+    struct stat st;
+
+    if (!port)
+        return NULL;
+    mux_job_cancel(&port->failing);
+    cancel_retry(port);
+    mux_watch_close(&port->watch);
+    if (port->listener.fd >= 0 && lstat(port->path, &st) == 0 && st.st_dev == port->listen_dev &&
+        st.st_ino == port->listen_ino)
+        (void)unlink(port->path);
+    mux_watch_close(&port->listener);
+    g_free(port->spec);
+    g_free(port->path);
+    g_free(port->detail);
+    g_free(port);
+    return NULL;
+}
+
+void mux_port_set_device(MuxPort *port, const char *path)
+{
+    if (g_strcmp0(port->path, path) == 0)
+        return;
+    cancel_retry(port);
+    g_free(port->path);
+    port->path = g_strdup(path);
+    go_down(port, PORT_CLOSED, "the device was unplugged");
+    if (path)
+        try_open(port);
+}
+
+const char *mux_port_spec(const MuxPort *port)
+{
+    return port->kind == PORT_DEVICE && port->path ? port->path : port->spec;
+}
+
+const char *mux_port_state(const MuxPort *port)
+{
+    if (port->state == PORT_UP)
+        return "connected";
+    return port->detail ? port->detail : "not opened yet";
+}
+
+size_t mux_port_read(MuxPort *port, void *base, size_t size)
+{
+    if (port->state != PORT_UP || !(port->watch.ready & (EPOLLIN | EPOLLHUP)))
+        return 0;
+
+    ssize_t n = read(port->watch.fd, base, size);
+    if (n > 0)
+        return (size_t)n;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        mux_watch_drained(&port->watch, EPOLLIN);
+    else if (port->kind != PORT_DEVICE)
+        fail(port, n == 0 ? "closed by the other end" : g_strerror(errno));
+    else // the hang-up is on its way as an event
+        mux_watch_drained(&port->watch, EPOLLIN);
+    return 0;
+}
+
+size_t mux_port_write(MuxPort *port, const void *base, size_t size)
+{
+    if (port->state != PORT_UP || !(port->watch.ready & EPOLLOUT))
+        return 0;
+
+    ssize_t n = port->kind == PORT_DEVICE
+                    ? write(port->watch.fd, base, size)
+                    : send(port->watch.fd, base, size, MSG_NOSIGNAL);
+    if (n > 0)
+        return (size_t)n;
+    mux_watch_drained(&port->watch, EPOLLOUT);
+    mux_watch_want(&port->watch, EPOLLIN | EPOLLOUT | EPOLLHUP);
+    // A failure of a socket shows when it is read: what it sent before it closed must be taken.
+    return 0;
+}

@@ -1,0 +1,16 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Shared by services.c, which knows the services, and children.c, which runs their handlers.
+#pragma once
+
+#include "proto/list.h"
+#include "services.h"
+
+struct MuxServices {
+    GHashTable *by_name; // of MuxService, each holding a reference
+    MuxList children;    // handlers that run
+};
+
+// Asks all that still run to end, and waits for none.
+void mux_children_end(MuxServices *services);

@@ -1,0 +1,257 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "trouble.h"
+
+#include "proto/limits.h"
+
+#define GUEST 0
+#define HOST  1
+
+static void lose_some(World *world, unsigned writer)
+{
+    Pipe *pipe = &world->pipe[writer];
+    Run *run = world->run;
+    size_t n = (size_t)run_below(run, pipe_waiting(pipe) + 1);
+
+    switch (run_below(run, 4)) {
+    case 0:
+        pipe_lose_tail(pipe, n);
+        break;
+    case 1:
+        pipe_lose_front(pipe, n);
+        break;
+    case 2:
+        pipe_lose_front(pipe, SIZE_MAX);
+        break;
+    default:
+        break;
+    }
+}
+
+static void port_closed(World *world, unsigned side)
+{
+    end_port_closed(world_enter(world, side));
+    world_leave(world);
+}
+
+static void port_opened(World *world, unsigned side)
+{
+    end_port_opened(world_enter(world, side));
+    world_leave(world);
+}
+
+static void crash(World *world, unsigned side)
+{
+    end_free(world_enter(world, side));
+    world->end[side] = end_new(world->run, side, &world->limits[side]);
+    world_leave(world);
+    port_opened(world, side);
+}
+
+// --- what happens, and is noticed -------------------------------------------------------------------
+
+// The host's end of the chardev closes. The guest sees that, and nothing can be written until it is back.
+static void port_lost(World *world)
+{
+    run_count(world->run, COVER_PORT_LOST);
+    port_closed(world, HOST);
+    port_closed(world, GUEST);
+    lose_some(world, GUEST);
+    lose_some(world, HOST);
+    world->pipe[GUEST].closed = true;
+}
+
+static void port_back(World *world)
+{
+    world->pipe[GUEST].closed = false;
+    port_opened(world, HOST);
+    port_opened(world, GUEST);
+}
+
+static void guest_reopens(World *world)
+{
+    run_count(world->run, COVER_REOPEN);
+    port_closed(world, GUEST);
+    if (run_chance(world->run, 50))
+        pipe_repeat(&world->pipe[HOST], (size_t)run_size(world->run, 65536));
+    port_opened(world, GUEST);
+}
+
+static void guest_crashes(World *world)
+{
+    run_count(world->run, COVER_GUEST_CRASH);
+    crash(world, GUEST);
+}
+
+// --- what happens, and one end does not notice ------------------------------------------------------
+
+static void host_reconnects(World *world)
+{
+    run_count(world->run, COVER_RECONNECT);
+    port_closed(world, HOST);
+    lose_some(world, GUEST);
+    lose_some(world, HOST);
+    port_opened(world, HOST);
+}
+
+static void host_crashes(World *world)
+{
+    run_count(world->run, COVER_HOST_CRASH);
+    lose_some(world, GUEST);
+    lose_some(world, HOST);
+    crash(world, HOST);
+}
+
+static void guest_is_reset(World *world)
+{
+    run_count(world->run, COVER_GUEST_RESET);
+    lose_some(world, GUEST);
+    lose_some(world, HOST);
+    crash(world, GUEST);
+}
+
+// --- what nobody notices but the protocol -----------------------------------------------------------
+
+static void tear_ledger(World *world)
+{
+    Ledger *ledger = &world->run->ledger;
+    End *guest = world->end[GUEST];
+
+    for (uint32_t i = 0; i < ledger->count; i++) {
+        Entry *entry = ledger_entry(ledger, i);
+        entry->torn = true;
+        entry->at[GUEST] = NULL;
+    }
+    for (size_t i = 0; i < guest->count; i++)
+        chan_entry(guest->chans[i])->at[GUEST] = guest->chans[i];
+}
+
+static void snapshot(World *world)
+{
+    run_count(world->run, COVER_SNAPSHOT);
+    arena_snapshot(world->arena);
+    world->snapshot = world->end[GUEST];
+    world->snapshot_us = world->run->now_us;
+}
+
+// The guest is what it was, its clock too; the host goes on. What is on its way may be lost with it.
+static void restore(World *world)
+{
+    Run *run = world->run;
+
+    arena_restore(world->arena);
+    End *guest = world->end[GUEST] = world->snapshot;
+    guest->clock_us -= (int64_t)(run->now_us - world->snapshot_us);
+    world->snapshot = NULL;
+    run_count(run, guest->told_up ? COVER_RESTORE_UP : COVER_RESTORE_GREETING);
+    tear_ledger(world);
+    lose_some(world, GUEST);
+    lose_some(world, HOST);
+}
+
+static void snapshot_or_restore(World *world)
+{
+    if (!world->arena)
+        guest_is_reset(world);
+    else if (world->snapshot && run_chance(world->run, 70))
+        restore(world);
+    else
+        snapshot(world);
+}
+
+static void spoil(World *world)
+{
+    Run *run = world->run;
+    Pipe *pipe = &world->pipe[run_below(run, 2)];
+
+    switch (run_below(run, 4)) {
+    case 0:
+        run_count(run, COVER_LOSE_TAIL);
+        pipe_lose_tail(pipe, 1 + (size_t)run_size(run, 65536));
+        break;
+    case 1:
+        run_count(run, COVER_LOSE_WRITE);
+        pipe_lose_write(pipe);
+        break;
+    case 2:
+        run_count(run, COVER_REPEAT);
+        pipe_repeat(pipe, 1 + (size_t)run_size(run, 65536));
+        break;
+    default:
+        run_count(run, COVER_REPEAT_WRITE);
+        pipe_repeat_write(pipe);
+        break;
+    }
+}
+
+static void stall(World *world)
+{
+    Pipe *pipe = &world->pipe[run_below(world->run, 2)];
+    run_count(world->run, COVER_STALL);
+    pipe->stalled = !pipe->stalled;
+}
+
+typedef struct Trouble {
+    const char *words;
+    void (*happens)(World *world);
+    unsigned weight;
+    bool harmless; // the session survives it
+} Trouble;
+
+static const Trouble troubles[] = {
+    {"a stall begins or ends", stall, 8, true},
+    {"the port is lost", port_lost, 1, false},
+    {"the guest opens the port again", guest_reopens, 1, false},
+    {"the guest's daemon crashes", guest_crashes, 1, false},
+    {"the host reconnects", host_reconnects, 1, false},
+    {"the host's daemon crashes", host_crashes, 1, false},
+    {"the guest is reset", guest_is_reset, 1, false},
+    {"a snapshot is taken or restored", snapshot_or_restore, 4, false},
+    {"the port loses or repeats bytes", spoil, 3, false},
+};
+
+void trouble_make(World *world)
+{
+    Run *run = world->run;
+    uint64_t draw = run_below(run, 21);
+    const Trouble *trouble = troubles;
+
+    if (!world->end[HOST]->port_open) {
+        run_trace(run, "the port is back");
+        port_back(world);
+        return;
+    }
+    for (; draw >= trouble->weight; trouble++)
+        draw -= trouble->weight;
+    run->troubles += !trouble->harmless;
+    run_trace(run, "%s", trouble->words);
+    trouble->happens(world);
+}
+
+// Long enough that a receiver which counted from the wrong moment would take it for an attack.
+void trouble_storm(World *world)
+{
+    Run *run = world->run;
+
+    for (unsigned i = 0; i < 4; i++) {
+        world_pump(world, GUEST);
+        world_pump(world, HOST);
+    }
+    for (unsigned i = 0; i < 100; i++) {
+        End *guest = world_enter(world, GUEST);
+        for (unsigned k = 0; k < 600 && end_open(guest); k++) {
+        }
+        world_leave(world);
+        run->now_us += 100000;
+        world_pump(world, GUEST);
+        world_enter(world, GUEST);
+        while (guest->count > 0)
+            chan_close(guest->chans[0], MUX_CODE_CLOSED);
+        world_leave(world);
+        world_pump(world, GUEST);
+        if (mux_session_is_up(guest->session) &&
+            mux_session_deadline(guest->session) < run->now_us + MUX_PING_US / 2)
+            run_count(run, COVER_RESETS_PACED);
+    }
+}

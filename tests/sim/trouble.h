@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What goes wrong around a link: each of these was seen on a real port, or is in HOSTILE.md.
+#pragma once
+
+#include "world.h"
+
+// Something, at random.
+void trouble_make(World *world);
+// Opens and closes without end while the other end stands still.
+void trouble_storm(World *world);

@@ -1,0 +1,177 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Each seed draws what kind of world it is: how the port behaves, how tight the limits are, what the apps are
+// like, and how much trouble there is; then it takes its steps.
+
+#include "world.h"
+
+#include "trouble.h"
+
+End *world_enter(World *world, unsigned side)
+{
+    memory_use(side == 0 ? world->arena : NULL);
+    return world->end[side];
+}
+
+void world_leave(World *world)
+{
+    (void)world;
+    memory_use(NULL);
+}
+
+bool world_pump(World *world, unsigned side)
+{
+    End *end = world_enter(world, side);
+    bool moved = end_pump(end, &world->pipe[!side], &world->pipe[side]);
+    world_leave(world);
+    return moved;
+}
+
+static void act(World *world, unsigned side)
+{
+    End *end = world_enter(world, side);
+    apps_act(end, &world->habits[side]);
+    world_leave(world);
+}
+
+static void check(World *world, unsigned side)
+{
+    end_check(world_enter(world, side));
+    world_leave(world);
+}
+
+static void pass_time(Run *run)
+{
+    uint64_t kind = run_below(run, 1000);
+
+    if (kind < 900) {
+        run->now_us += run_size(run, 4000);
+    } else if (kind < 980) {
+        run->now_us += run_below(run, 3000000);
+    } else {
+        run->now_us += kind < 998 ? run_below(run, 25000000) : 3600000000u;
+        run_count(run, COVER_LONG_PAUSE);
+    }
+}
+
+static void step(World *world)
+{
+    Run *run = world->run;
+    uint64_t what = run_below(run, 100);
+
+    if (run_below(run, 1000) < world->trouble)
+        trouble_make(world);
+    else if (what < 45)
+        (void)world_pump(world, what % 2);
+    else if (what < 95)
+        act(world, what % 2);
+    else
+        pass_time(run);
+}
+
+// --- kinds of worlds --------------------------------------------------------------------------------
+
+static MuxLimits choose_limits(Run *run)
+{
+    switch (run_below(run, 4)) {
+    case 0: // next to nothing
+        return (MuxLimits){1 + (uint32_t)run_below(run, 3), 1, 1};
+    case 1: // floors, RECLAIM, shrinking
+        return (MuxLimits){8, 4, 8 * 4 * 256 + run_below(run, 200000)};
+    case 2:
+        return (MuxLimits){64, 16, 1 << 20};
+    default:
+        return (MuxLimits){256, 256, 16 << 20};
+    }
+}
+
+static Habits choose_habits(Run *run)
+{
+    return (Habits){
+        .opens = 2 + (unsigned)run_below(run, 30),
+        .most = 1 + (unsigned)run_below(run, 30),
+        .burst = 1 + (unsigned)run_below(run, 4),
+        .bytes = run_chance(run, 50) ? 1 << 20 : 5000,
+        .impatient = (unsigned)run_below(run, 20),
+    };
+}
+
+// Thousands of channels.
+static void choose_crowd(World *world)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        world->limits[side] = (MuxLimits){4096, 1024, 0};
+        world->habits[side] = (Habits){30, 3000, 400, 2000, 5};
+    }
+    world->trouble = 3;
+}
+
+static void choose(World *world)
+{
+    Run *run = world->run;
+    static const unsigned troubles[] = {0, 3, 10, 30, 100};
+
+    world->steps = 100 + (unsigned)run_below(run, 700);
+    world->trouble = troubles[run_below(run, 5)];
+    run->starved = run_chance(run, 5);
+    for (unsigned side = 0; side < 2; side++) {
+        world->limits[side] = choose_limits(run);
+        world->habits[side] = choose_habits(run);
+        pipe_choose(&world->pipe[side], side == 0);
+    }
+    if (run_chance(run, 1))
+        choose_crowd(world);
+    else if (run_chance(run, 30) && world->trouble > 0)
+        world->arena = arena_new();
+}
+
+static void begin(World *world)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        world_enter(world, side);
+        world->end[side] = end_new(world->run, side, &world->limits[side]);
+        world_leave(world);
+    }
+    for (unsigned side = 0; side < 2; side++) {
+        end_port_opened(world_enter(world, side));
+        world_leave(world);
+    }
+}
+
+static void finish(World *world)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        end_free(world_enter(world, side));
+        world_leave(world);
+        pipe_deinit(&world->pipe[side]);
+    }
+    arena_free(world->arena);
+    ledger_deinit(&world->run->ledger);
+}
+
+void world_run(Run *run)
+{
+    World world = {.run = run};
+    size_t pieces = memory_pieces();
+
+    for (unsigned side = 0; side < 2; side++)
+        pipe_init(&world.pipe[side], run);
+    choose(&world);
+    begin(&world);
+    if (world.trouble > 0 && !world.arena && run_chance(run, 1))
+        trouble_storm(&world);
+    for (; run->step < world.steps; run->step++) {
+        step(&world);
+        if (run->step % 8 == 0) {
+            check(&world, 0);
+            check(&world, 1);
+        }
+    }
+    if (run->troubles == 0)
+        run_count(run, COVER_CALM_SEED);
+    world_quiet(&world);
+    finish(&world);
+    run_check(run, memory_pieces() == pieces, "%zu pieces of memory are left",
+              memory_pieces() - pieces);
+}

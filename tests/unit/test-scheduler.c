@@ -1,0 +1,176 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// scheduler.c: whose turn it is.
+
+#include <glib.h>
+
+#include "proto/limits.h"
+#include "proto/scheduler.h"
+
+#define QUANTUM MUX_PAYLOAD_MAX
+
+typedef struct Sender {
+    MuxShare share;
+    uint32_t write; // bytes that it has for one turn
+    uint64_t sent;
+} Sender;
+
+static void senders_init(Sender *senders, size_t n, MuxScheduler *scheduler)
+{
+    mux_scheduler_init(scheduler);
+    for (size_t i = 0; i < n; i++) {
+        senders[i] = (Sender){.write = QUANTUM};
+        mux_share_init(&senders[i].share);
+        mux_scheduler_add(scheduler, &senders[i].share);
+    }
+}
+
+static Sender *next(MuxScheduler *scheduler)
+{
+    MuxShare *share = mux_scheduler_next(scheduler);
+    return share ? mux_container(share, Sender, share) : NULL;
+}
+
+// One turn, of as much as it has and may.
+static Sender *turn(MuxScheduler *scheduler)
+{
+    Sender *sender = next(scheduler);
+    g_assert_cmpuint(sender->share.deficit, >, 0);
+    g_assert_cmpuint(sender->share.deficit, <=, QUANTUM);
+    uint32_t n = MIN(sender->write, sender->share.deficit);
+    mux_scheduler_sent(scheduler, &sender->share, n);
+    sender->sent += n;
+    return sender;
+}
+
+static void test_empty(void)
+{
+    MuxScheduler scheduler;
+    MuxShare share;
+    mux_scheduler_init(&scheduler);
+    g_assert_null(mux_scheduler_next(&scheduler));
+    mux_share_init(&share);
+    mux_scheduler_remove(&share); // is not queued
+    mux_scheduler_add(&scheduler, &share);
+    mux_scheduler_add(&scheduler, &share); // is queued
+    g_assert_true(mux_scheduler_next(&scheduler) == &share);
+    mux_scheduler_remove(&share);
+    g_assert_null(mux_scheduler_next(&scheduler));
+}
+
+static void test_round_robin(void)
+{
+    Sender senders[3];
+    MuxScheduler scheduler;
+    senders_init(senders, 3, &scheduler);
+    for (unsigned i = 0; i < 9; i++)
+        g_assert_true(turn(&scheduler) == &senders[i % 3]);
+}
+
+// It keeps its turn until its quantum is used up, in however small pieces.
+static void test_quantum(void)
+{
+    Sender senders[2];
+    MuxScheduler scheduler;
+    senders_init(senders, 2, &scheduler);
+    senders[0].write = 1000;
+    for (unsigned i = 0; i < 33; i++)
+        g_assert_true(turn(&scheduler) == &senders[0]);
+    g_assert_cmpuint(senders[0].sent, ==, QUANTUM);
+    g_assert_true(turn(&scheduler) == &senders[1]);
+    g_assert_true(turn(&scheduler) == &senders[0]);
+}
+
+static void test_fresh_first(void)
+{
+    Sender senders[11];
+    MuxScheduler scheduler;
+    senders_init(senders, 10, &scheduler);
+    for (unsigned i = 0; i < 25; i++)
+        turn(&scheduler);
+
+    Sender *fresh = &senders[10];
+    *fresh = (Sender){.write = 64};
+    mux_share_init(&fresh->share);
+    for (unsigned i = 0; i < QUANTUM / 64; i++) { // as long as what it sends is little
+        mux_scheduler_add(&scheduler, &fresh->share);
+        g_assert_true(turn(&scheduler) == fresh);
+        mux_scheduler_remove(&fresh->share);
+        turn(&scheduler);
+    }
+}
+
+// Bulk that begins goes ahead for one quantum, then behind; running dry and coming back wins nothing.
+static void test_no_gain_by_coming_back(void)
+{
+    Sender senders[5];
+    MuxScheduler scheduler;
+    senders_init(senders, 5, &scheduler);
+    for (unsigned i = 0; i < 1000; i++) {
+        Sender *sender = turn(&scheduler);
+        if (sender == &senders[0]) {
+            mux_scheduler_remove(&sender->share);
+            mux_scheduler_add(&scheduler, &sender->share);
+        }
+    }
+    g_assert_cmpuint(senders[0].sent, ==, 200ull * QUANTUM);
+    for (unsigned i = 1; i < 5; i++)
+        g_assert_cmpuint(senders[i].sent, ==, 200ull * QUANTUM);
+}
+
+// The same with a part of a quantum each time.
+static void test_no_gain_by_parts(void)
+{
+    Sender senders[4];
+    MuxScheduler scheduler;
+    senders_init(senders, 4, &scheduler);
+    senders[0].write = QUANTUM - 1;
+    for (unsigned i = 0; i < 4000; i++) {
+        Sender *sender = turn(&scheduler);
+        if (sender == &senders[0]) {
+            mux_scheduler_remove(&sender->share);
+            mux_scheduler_add(&scheduler, &sender->share);
+        }
+    }
+    for (unsigned i = 1; i < 4; i++)
+        g_assert_cmpuint(senders[0].sent, <=, senders[i].sent + 2 * QUANTUM);
+}
+
+static double jain(const Sender *senders, size_t n)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)senders[i].sent;
+        squares += (double)senders[i].sent * (double)senders[i].sent;
+    }
+    return sum * sum / ((double)n * squares);
+}
+
+static void test_fair(void)
+{
+    static const uint32_t writes[] = {1, 10, 100, 1000, 1460, 4096, 10000, 16384, 32000, QUANTUM};
+    Sender senders[G_N_ELEMENTS(writes)];
+    MuxScheduler scheduler;
+    senders_init(senders, G_N_ELEMENTS(writes), &scheduler);
+    for (size_t i = 0; i < G_N_ELEMENTS(writes); i++)
+        senders[i].write = writes[i];
+    for (unsigned i = 0; i < 2000000; i++)
+        turn(&scheduler);
+    g_assert_cmpfloat(jain(senders, G_N_ELEMENTS(writes)), >=, 0.99);
+    for (size_t i = 1; i < G_N_ELEMENTS(writes); i++) // at no time is one more than a quantum ahead
+        g_assert_cmpuint(ABS((int64_t)(senders[i].sent - senders[0].sent)), <=, QUANTUM);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/scheduler/empty", test_empty);
+    g_test_add_func("/scheduler/round-robin", test_round_robin);
+    g_test_add_func("/scheduler/quantum", test_quantum);
+    g_test_add_func("/scheduler/fresh-first", test_fresh_first);
+    g_test_add_func("/scheduler/no-gain-by-coming-back", test_no_gain_by_coming_back);
+    g_test_add_func("/scheduler/no-gain-by-parts", test_no_gain_by_parts);
+    g_test_add_func("/scheduler/fair", test_fair);
+    return g_test_run();
+}
