@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// libudev tells of devices of the subsystem "virtio-ports"; each has an attribute "name". Events come from
-// udevd when it runs, since it is done with the node's permissions then, and otherwise from the kernel (an
-// initramfs, an appliance without udevd). The name is set by a control message that may come after the device,
-// so a "change" counts as an "add".
+// libudev tells of devices of the subsystem "virtio-ports"; each has an attribute "name". Events
+// come from udevd when it runs, since it is done with the node's permissions then, and otherwise
+// from the kernel (an initramfs, an appliance without udevd). The name is set by a control message
+// that may come after the device, so a "change" counts as an "add".
 
 #include "finder.h"
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// hostmux, the daemon on the host: a link for each VM, each with its own session, buffers and limits.
+// hostmux, the daemon on the host: a link for each VM, each with its own session, buffers and
+// limits.
 
 #include <stddef.h>
 

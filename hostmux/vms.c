@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// First a table of name to port is made and checked as a whole, then the links are compared with it.
+// First a table of name to port is made and checked as a whole, then the links are compared with
+// it.
 
 #include "vms.h"
 

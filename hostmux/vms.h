@@ -9,6 +9,6 @@
 #include "relay/relay.h"
 
 // Makes the relay's links those that `options` ("NAME=unix:PATH", ended by NULL; or NULL) and `vms`
-// ({"NAME": {"port": "unix:PATH"}}, or NULL) say: links that are neither new nor changed go on undisturbed.
-// The command line beats the file. False with an error; then nothing was changed.
+// ({"NAME": {"port": "unix:PATH"}}, or NULL) say: links that are neither new nor changed go on
+// undisturbed. The command line beats the file. False with an error; then nothing was changed.
 bool mux_vms_apply(MuxRelay *relay, char **options, json_object *vms, GError **error);

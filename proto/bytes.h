@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Little-endian integers, byte by byte: the wire has neither alignment nor the machine's byte order.
+// Little-endian integers, byte by byte: the wire has neither alignment nor the machine's byte
+// order.
 #pragma once
 
 #include <stdint.h>

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A channel belongs to two: to the session, while its id means something or a frame of it remains to be
-// sent, and to its owner, until he closes it. It is freed when neither has it any more.
+// A channel belongs to two: to the session, while its id means something or a frame of it remains
+// to be sent, and to its owner, until he closes it. It is freed when neither has it any more.
 //
-// Invariants: it is in the scheduler exactly while it is ready, may send and has credit; it is in one of
-// the session's control lists exactly while it wants to send frames or its owner is to be told of its death.
+// Invariants: it is in the scheduler exactly while it is ready, may send and has credit; it is in
+// one of the session's control lists exactly while it wants to send frames or its owner is to be
+// told of its death.
 
 #include "channel.h"
 
@@ -42,9 +43,8 @@ static const uint8_t steps[MUX_CHANNEL_STATES][MUX_CHANNEL_INPUTS] = {
 // clang-format on
 
 static const char *const state_names[MUX_CHANNEL_STATES] = {
-    [OPENING] = "opening",    [ASKED] = "asked",        [OPEN] = "open",
-    [S_DONE] = "send-closed", [R_DONE] = "recv-closed", [CLOSED] = "closed",
-    [DEAD] = "dead",
+    [OPENING] = "opening",    [ASKED] = "asked",   [OPEN] = "open", [S_DONE] = "send-closed",
+    [R_DONE] = "recv-closed", [CLOSED] = "closed", [DEAD] = "dead",
 };
 
 int mux_channel_step(MuxChannelState state, MuxChannelInput input, MuxChannelState *ret_state)
@@ -67,7 +67,7 @@ MuxChannelInput mux_channel_input(MuxFrameType type)
     return inputs[type] ? inputs[type] - 1u : MUX_CHANNEL_INPUTS;
 }
 
-// --- life ---------------------------------------------------------------------------------------
+// --- life
 
 bool mux_channel_ours(const MuxChannel *channel)
 {
@@ -193,7 +193,14 @@ void mux_channel_schedule(MuxChannel *channel)
         mux_scheduler_remove(&channel->share);
 }
 
-// --- frames that arrive ---------------------------------------------------------------------------
+// A reader may have lost interest before the channel was open, when no STOP could be sent.
+static void stop_if_stopped(MuxChannel *channel)
+{
+    if (channel->stopped)
+        mux_channel_want(channel, MUX_WANT_STOP);
+}
+
+// --- frames that arrive
 
 static const char *raise_credit(MuxChannel *channel, const uint8_t *payload)
 {
@@ -243,6 +250,7 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
     switch (input) {
     case MUX_IN_ACCEPT:
         event->type = MUX_EVENT_ACCEPT;
+        stop_if_stopped(channel);
         return raise_credit(channel, payload);
     case MUX_IN_DATA:
         event->type = MUX_EVENT_DATA;
@@ -274,6 +282,15 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
     return NULL;
 }
 
+// The peer has forgotten the channel, and may open another one in its place: it must not count here
+// any more, though a frame of it has yet to be sent. Nobody would read that frame.
+static void forget(MuxChannel *channel)
+{
+    channel->wants = 0;
+    mux_list_remove(&channel->control);
+    mux_channel_sweep(channel);
+}
+
 int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_t *payload,
                         MuxEvent *ret_event, const char **ret_error)
 {
@@ -281,8 +298,11 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
     MuxChannelState next;
     int r = mux_channel_step(channel->state, input, &next);
 
-    if (r == MUX_CHANNEL_IGNORE)
+    if (r == MUX_CHANNEL_IGNORE) {
+        if (frame->type == MUX_FRAME_RESET)
+            forget(channel);
         return 0;
+    }
     if (r == MUX_CHANNEL_ERROR) {
         *ret_error = "a frame that the channel's state does not allow";
         return 1;
@@ -308,7 +328,7 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
     return 0;
 }
 
-// --- what its owner does ----------------------------------------------------------------------------
+// --- what its owner does
 
 void mux_channel_set_user(MuxChannel *channel, void *user)
 {
@@ -324,6 +344,7 @@ void mux_channel_accept(MuxChannel *channel, void *user)
         return;
     mux_channel_want(channel, MUX_WANT_ACCEPT);
     enter(channel, next);
+    stop_if_stopped(channel);
 }
 
 void mux_channel_ready(MuxChannel *channel)

@@ -41,8 +41,8 @@ typedef enum MuxChannelInput {
 #define MUX_CHANNEL_IGNORE 1 // nothing changes: late, or crossed with ours
 #define MUX_CHANNEL_ERROR  2 // a peer that keeps to the protocol does not do this
 
-// Frames that wait to be sent for a channel, one bit each; values are computed when they are sent, so
-// that many updates become one frame.
+// Frames that wait to be sent for a channel, one bit each; values are computed when they are sent,
+// so that many updates become one frame.
 enum {
     MUX_WANT_OPEN = 1 << 0,
     MUX_WANT_ACCEPT = 1 << 1,
@@ -80,13 +80,14 @@ int mux_channel_step(MuxChannelState state, MuxChannelInput input, MuxChannelSta
 // The input that a frame type is; MUX_CHANNEL_INPUTS for one that belongs to no open channel.
 MuxChannelInput mux_channel_input(MuxFrameType type);
 
-// A channel with its tables' places, its window reserved; `id` is free. NULL when there is no memory.
+// A channel with its tables' places, its window reserved; `id` is free. NULL when there is no
+// memory.
 MuxChannel *mux_channel_new(MuxSession *session, uint32_t id, MuxChannelState state);
 // Takes it out of everything that it is in.
 void mux_channel_free(MuxChannel *channel);
 
-// A frame arrived. Returns 0 with the event that it makes (maybe NONE), or 1 with why it is against the
-// protocol.
+// A frame arrived. Returns 0 with the event that it makes (maybe NONE), or 1 with why it is against
+// the protocol.
 int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_t *payload,
                         MuxEvent *ret_event, const char **ret_error);
 

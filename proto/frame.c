@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A header carries a check over its first twelve bytes, keyed by the session: garbage, or a frame of
-// another session, is known before its length is believed. The guard is the check's complement. It
-// stands behind the payload, because a payload can lose its end (a truncated write, a chardev that
-// was reconnected in the middle): then what follows is not the guard, and nothing is delivered.
+// A header carries a check over its first twelve bytes, keyed by the session: garbage, or a frame
+// of another session, is known before its length is believed. The guard is the check's complement.
+// It stands behind the payload, because a payload can lose its end (a truncated write, a chardev
+// that was reconnected in the middle): then what follows is not the guard, and nothing is
+// delivered.
 
 #include "frame.h"
 

@@ -4,9 +4,14 @@
 // How two ends that know nothing of each other's past agree on a session.
 //
 // Each sends HELLO with its new id, and another one for each new id that it hears, echoing that. An
-// end is up when its own id is echoed, because that HELLO, and so everything behind it in the pipe, was
-// written after ours was read: nothing of an earlier life can follow. There is no timer and no retry.
-// The pipe loses bytes only when one end of it is closed, and whoever opens it again says HELLO then.
+// end is up when its own id is echoed, because that HELLO, and so everything behind it in the pipe,
+// was written after ours was read: nothing of an earlier life can follow.
+//
+// The pipe loses bytes only when one end of it is closed, and whoever opens it again says HELLO
+// then. But a guest that is restored to an earlier state may wait for a HELLO that it had already
+// read in the life that was undone, or have forgotten one to which the host waits for the answer.
+// So an end that is not up after MUX_PING_US starts its greeting anew, zeros and all; a peer that
+// took itself for up learns by that that it is not.
 
 #include "session-private.h"
 
@@ -14,8 +19,7 @@
 
 static uint16_t agreed_version(const MuxHello *hello)
 {
-    uint16_t version =
-        hello->version_max < MUX_VERSION_MAX ? hello->version_max : MUX_VERSION_MAX;
+    uint16_t version = hello->version_max < MUX_VERSION_MAX ? hello->version_max : MUX_VERSION_MAX;
     return version >= MUX_VERSION_MIN && version >= hello->version_min ? version : 0;
 }
 
@@ -62,6 +66,17 @@ bool mux_handshake_receive(MuxSession *session, const MuxHello *untrusted_hello,
     go_up(session, untrusted_hello);
     *ret_event = (MuxEvent){.type = MUX_EVENT_UP};
     return true;
+}
+
+void mux_handshake_again(MuxSession *session)
+{
+    const uint8_t *base;
+
+    // While the port takes nothing, one greeting waits, not one for each time.
+    if (session->want_hello || mux_output_pending(&session->output, &base) > 0)
+        return;
+    mux_output_restart(&session->output);
+    session->want_hello = true;
 }
 
 bool mux_handshake_send(MuxSession *session)

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A HELLO's first 24 bytes (its header, whose fields are all fixed and whose key is 0, and the magic)
-// are always the same; so looking for one in garbage is looking for a constant. A checksum over the
-// payload keeps a HELLO that was cut and continued by something else from being believed.
+// A HELLO's first 24 bytes (its header, whose fields are all fixed and whose key is 0, and the
+// magic) are always the same; so looking for one in garbage is looking for a constant. A checksum
+// over the payload keeps a HELLO that was cut and continued by something else from being believed.
 
 #include "hello.h"
 

@@ -14,7 +14,7 @@ typedef enum MuxRole {
 
 typedef struct MuxHello {
     uint16_t version_min, version_max;
-    uint8_t role; // a MuxRole once checked by the session
+    uint8_t role;  // a MuxRole once checked by the session
     uint64_t id;   // the sender's session id, never 0
     uint64_t echo; // the last id that the sender heard from us, or 0
     uint32_t features;

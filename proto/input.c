@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One flat buffer. What is left of an unfinished frame is moved to the front when the space behind it
-// gets short: less than a frame a buffer's length. Payloads are lent in place, never copied.
+// One flat buffer. What is left of an unfinished frame is moved to the front when the space behind
+// it gets short: less than a frame a buffer's length. Payloads are lent in place, never copied.
 //
 // Invariant: start <= end <= MUX_INPUT_SIZE; bytes before start have been taken.
 
@@ -53,7 +53,8 @@ void mux_input_filled(MuxInput *input, size_t n)
     input->end += n;
 }
 
-// What sixteen bytes that are no header of this session are: a peer that starts anew sends zeros first.
+// What sixteen bytes that are no header of this session are: a peer that starts anew sends zeros
+// first.
 static int no_frame(const uint8_t *header)
 {
     static const uint8_t zeros[MUX_HEADER_SIZE];
@@ -87,7 +88,8 @@ int mux_input_frame(MuxInput *input, uint64_t key, uint32_t sequence, MuxFrame *
 int mux_input_hello(MuxInput *input, MuxHello *ret_hello)
 {
     size_t used;
-    int r = mux_hello_find(input->bytes + input->start, input->end - input->start, ret_hello, &used);
+    int r =
+        mux_hello_find(input->bytes + input->start, input->end - input->start, ret_hello, &used);
     input->start += used;
     return r == 0 ? 0 : MUX_INPUT_MORE;
 }

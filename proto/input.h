@@ -15,8 +15,8 @@ typedef struct MuxInput {
     size_t start, end;
 } MuxInput;
 
-#define MUX_INPUT_MORE  1 // no whole frame is there yet
-#define MUX_INPUT_LOST  2 // what is there is not the frame that has to be there
+#define MUX_INPUT_MORE 1 // no whole frame is there yet
+#define MUX_INPUT_LOST 2 // what is there is not the frame that has to be there
 #define MUX_INPUT_ANEW 3 // the peer starts anew: the zeros before its HELLO are there
 
 // 0 or -ENOMEM.
@@ -29,8 +29,8 @@ void mux_input_clear(MuxInput *input);
 size_t mux_input_space(MuxInput *input, uint8_t **ret_base);
 void mux_input_filled(MuxInput *input, size_t n);
 
-// Takes the next frame, which has to have this key and sequence number. Returns 0 with the frame and its
-// payload in place, or one of the above.
+// Takes the next frame, which has to have this key and sequence number. Returns 0 with the frame
+// and its payload in place, or one of the above.
 int mux_input_frame(MuxInput *input, uint64_t key, uint32_t sequence, MuxFrame *ret_frame,
                     const uint8_t **ret_payload);
 

@@ -5,10 +5,10 @@
 // end must know; the rest are this implementation's own choice.
 #pragma once
 
-// --- what both ends must agree on -------------------------------------------------------------
+// --- what both ends must agree on
 
-// One write() on a virtio-serial port carries at most 32 KiB (Linux, drivers/char/virtio_console.c),
-// so no frame is longer, and a whole batch of output is one write.
+// One write() on a virtio-serial port carries at most 32 KiB (Linux,
+// drivers/char/virtio_console.c), so no frame is longer, and a whole batch of output is one write.
 #define MUX_FRAME_MAX   32768
 #define MUX_HEADER_SIZE 16
 #define MUX_GUARD_SIZE  4
@@ -31,14 +31,14 @@
 #define MUX_CREDIT_MAX (1u << 30)
 
 // An end that resets the channels that it opened itself makes the other end work for nothing
-// (CVE-2023-44487). A sender keeps to the first pair; a receiver ends the session at the second, which
-// leaves room for what a stalled port bunches up.
+// (CVE-2023-44487). A sender keeps to the first pair; a receiver ends the session at the second,
+// which leaves room for what a stalled port bunches up.
 #define MUX_RESETS_BURST         4096
 #define MUX_RESETS_PER_SECOND    2048
 #define MUX_RESETS_BURST_IN      (4 * MUX_RESETS_BURST)
 #define MUX_RESETS_PER_SECOND_IN (2 * MUX_RESETS_PER_SECOND)
 
-// --- defaults and our own choices -------------------------------------------------------------
+// --- defaults and our own choices
 
 // Channels that the peer may have open at once, and those of them not yet answered: a
 // handler that is slow to take them must not hold a descriptor and a name for each of all channels.
@@ -56,7 +56,8 @@
 #define MUX_WINDOW_MAX (1u << 20)
 // What a new channel gets while the budget is mostly free: a request and its answer in one go.
 #define MUX_WINDOW_START (16u << 10)
-// A channel that received nothing for this long is asked for its unused credit when another one needs it.
+// A channel that received nothing for this long is asked for its unused credit when another one
+// needs it.
 #define MUX_RECLAIM_IDLE_US 1000000u
 
 // The receive buffer: what the port gives in one go is parsed in one go.
@@ -65,4 +66,5 @@
 #define MUX_CRUMB 512
 
 // Silence after which a PING is sent, and after which, unanswered, the peer is marked as silent.
+// Before the session is up: how long to wait for an answer to HELLO before it is said again.
 #define MUX_PING_US 10000000u

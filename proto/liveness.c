@@ -1,8 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Is the peer there? After a silence it is asked, and if it does not answer it is marked, no more: a VM that
-// is paused, migrated or stopped in a debugger looks the same as a dead one, and comes back.
+// Is the peer there? After a silence it is asked, and if it does not answer it is marked, no more:
+// a VM that is paused, migrated or stopped in a debugger looks the same as a dead one, and comes
+// back.
+//
+// Before the session is up the same time passes between two HELLOs (handshake.c).
 
 #include "session-private.h"
 
@@ -10,7 +13,7 @@
 
 void mux_liveness_start(MuxSession *session)
 {
-    session->liveness = (MuxLiveness){.heard_us = session->now_us};
+    session->liveness = (MuxLiveness){.heard_us = session->now_us, .asked_us = session->now_us};
 }
 
 void mux_liveness_heard(MuxSession *session)
@@ -38,7 +41,9 @@ uint64_t mux_liveness_deadline(const MuxSession *session)
 {
     const MuxLiveness *live = &session->liveness;
 
-    if (session->state != MUX_SESSION_UP || live->silent)
+    if (session->state == MUX_SESSION_GREETING)
+        return live->asked_us + MUX_PING_US;
+    if (session->state == MUX_SESSION_DOWN || live->silent)
         return UINT64_MAX;
     return (live->asking ? live->asked_us : live->heard_us) + MUX_PING_US;
 }
@@ -49,7 +54,10 @@ void mux_liveness_tick(MuxSession *session)
 
     if (session->now_us < mux_liveness_deadline(session))
         return;
-    if (!live->asking) {
+    if (session->state == MUX_SESSION_GREETING) {
+        live->asked_us = session->now_us;
+        mux_handshake_again(session);
+    } else if (!live->asking) {
         live->asking = live->want_ping = true;
         live->nonce++;
         live->asked_us = session->now_us;

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A service's characters are chosen so that a name can be a file's name, a word on a command line and a
-// JSON string without quoting; a leading '-' or '.' would be an option or a hidden file, and is refused.
+// A service's characters are chosen so that a name can be a file's name, a word on a command line
+// and a JSON string without quoting; a leading '-' or '.' would be an option or a hidden file, and
+// is refused.
 
 #include "name.h"
 
@@ -24,8 +25,8 @@ const char *mux_code_name(unsigned code)
 
 static bool service_character(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '.' || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
 }
 
 bool mux_name_valid(const char *name, size_t length, size_t *ret_service)

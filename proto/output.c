@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Frames stand one behind the other in one buffer, because virtio_console's write() gathers nothing: each
-// element of a writev() would take one of its 128 descriptors. A payload is read from its socket straight
-// to where it stands in the batch, so gathering costs no copy.
+// Frames stand one behind the other in one buffer, because virtio_console's write() gathers
+// nothing: each element of a writev() would take one of its 128 descriptors. A payload is read from
+// its socket straight to where it stands in the batch, so gathering costs no copy.
 //
 // Invariant: start <= end <= MUX_FRAME_MAX; nothing is added while 0 < start < end.
 

@@ -22,14 +22,14 @@ typedef struct MuxOutput {
 // 0 or -ENOMEM.
 int mux_output_init(MuxOutput *output);
 void mux_output_deinit(MuxOutput *output);
-// Throws away what was not written, and puts the zeros into the batch that go before a first HELLO: as
-// many as a frame has at most, so that a peer that is in the middle of a frame comes to its end.
+// Throws away what was not written, and puts the zeros into the batch that go before a first HELLO:
+// as many as a frame has at most, so that a peer that is in the middle of a frame comes to its end.
 void mux_output_restart(MuxOutput *output);
 // A session begins: its frames carry this key and are counted from here.
 void mux_output_begin(MuxOutput *output, uint64_t key);
 
-// Room for a payload in the batch; 0 when it must be written first. A batch of which a part was written
-// takes nothing more, so that what waits in it is bounded by one write.
+// Room for a payload in the batch; 0 when it must be written first. A batch of which a part was
+// written takes nothing more, so that what waits in it is bounded by one write.
 size_t mux_output_room(const MuxOutput *output);
 // Where the next frame's payload goes: data is read straight into the batch.
 uint8_t *mux_output_payload(MuxOutput *output);

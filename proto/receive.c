@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Frames that arrive in a session that is up: those of the session itself, opens, and those of channels,
-// which are channel.c's. Everything that a peer may not do ends the session here, with a reason.
+// Frames that arrive in a session that is up: those of the session itself, opens, and those of
+// channels, which are channel.c's. Everything that a peer may not do ends the session here, with a
+// reason.
 
 #include <string.h>
 
@@ -25,8 +26,8 @@ static const char *receive_ack(MuxSession *session, const uint8_t *payload)
 }
 
 // OPEN: credit, the name's length, the name; what follows are attributes of later versions.
-static const char *receive_open(MuxSession *session, const MuxFrame *frame,
-                                const uint8_t *payload, MuxEvent *ret_event)
+static const char *receive_open(MuxSession *session, const MuxFrame *frame, const uint8_t *payload,
+                                MuxEvent *ret_event)
 {
     uint64_t untrusted_credit = mux_get64(payload);
     uint16_t untrusted_length = mux_get16(payload + 8);
@@ -56,10 +57,8 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame,
         mux_channel_close(channel, MUX_CODE_LIMIT);
         return NULL;
     }
-    *ret_event = (MuxEvent){.type = MUX_EVENT_OPEN,
-                            .channel = channel,
-                            .data = payload + 10,
-                            .size = untrusted_length};
+    *ret_event = (MuxEvent){
+        .type = MUX_EVENT_OPEN, .channel = channel, .data = payload + 10, .size = untrusted_length};
     return NULL;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Deficit round robin (Shreedhar and Varghese, 1996) with the two queues of FQ-CoDel (RFC 8290): one that
-// becomes ready goes ahead of the bulk transfers, but only for one quantum; a channel that runs dry
-// and comes back within the same round goes behind, so that coming back often wins nothing.
+// Deficit round robin (Shreedhar and Varghese, 1996) with the two queues of FQ-CoDel (RFC 8290):
+// one that becomes ready goes ahead of the bulk transfers, but only for one quantum; a channel that
+// runs dry and comes back within the same round goes behind, so that coming back often wins
+// nothing.
 
 #include "scheduler.h"
 

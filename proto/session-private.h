@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What a session is made of. Each part has its own file; session.c begins and ends it, handshake.c agrees on
-// it, receive.c takes its frames apart, transmit.c puts them together, liveness.c asks whether the peer is
-// there.
+// What a session is made of. Each part has its own file; session.c begins and ends it, handshake.c
+// agrees on it, receive.c takes its frames apart, transmit.c puts them together, liveness.c asks
+// whether the peer is there.
 #pragma once
 
 #include "bucket.h"
@@ -19,15 +19,15 @@ typedef enum MuxSessionState {
 
 typedef struct MuxLiveness {
     uint64_t heard_us; // when the port last gave a byte
-    uint64_t asked_us; // when the last PING was sent
+    uint64_t asked_us; // when the last PING was sent; before the session is up, the last HELLO
     uint64_t nonce;    // that it carried
     uint64_t rtt_us;
-    bool asking;     // a PING is not yet answered
-    bool want_ping;  // …is to be sent
+    bool asking;    // a PING is not yet answered
+    bool want_ping; // …is to be sent
     bool want_pong;
-    bool silent;      // the peer did not answer in time
-    bool tell;        // silent changed; an event is due
-    uint64_t pong;    // the newest nonce to answer with: a flood is answered once
+    bool silent;   // the peer did not answer in time
+    bool tell;     // silent changed; an event is due
+    uint64_t pong; // the newest nonce to answer with: a flood is answered once
 } MuxLiveness;
 
 struct MuxSession {
@@ -85,9 +85,11 @@ void mux_session_fail(MuxSession *session, MuxReason reason, const char *detail)
 bool mux_handshake_receive(MuxSession *session, const MuxHello *hello, MuxEvent *ret_event);
 // Whether a HELLO went into the batch, if one was due, and frames may follow.
 bool mux_handshake_send(MuxSession *session);
+// Not up for too long: greets anew, under the same id.
+void mux_handshake_again(MuxSession *session);
 
-// receive.c: takes the next frame. True when an event came of it, false when no whole frame is there or the
-// session failed.
+// receive.c: takes the next frame. True when an event came of it, false when no whole frame is
+// there or the session failed.
 bool mux_receive_next(MuxSession *session, MuxEvent *ret_event);
 
 // transmit.c: fills the batch with everything but data.

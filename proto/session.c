@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A session's beginning and end. It is DOWN until started, GREETING until a HELLO echoes our id, UP until
-// anything at all goes wrong; then every channel dies, their owners are told one by one, then DOWN is
-// told, and the owner starts it anew. There is no half-way recovery: a stream that lost a byte
-// has no place to go on from.
+// A session's beginning and end. It is DOWN until started, GREETING until a HELLO echoes our id, UP
+// until anything at all goes wrong; then every channel dies, their owners are told one by one, then
+// DOWN is told, and the owner starts it anew. There is no half-way recovery: a stream that lost a
+// byte has no place to go on from.
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ int mux_session_new(MuxRole role, const MuxLimits *limits, MuxSession **ret_sess
     mux_list_init(&session->resets);
     mux_list_init(&session->dead);
     if (mux_input_init(&session->input) < 0 || mux_output_init(&session->output) < 0 ||
-        mux_table_init(&session->channels) < 0) {
+        mux_table_init(&session->channels, session->limits.seed) < 0) {
         mux_session_free(session);
         return -ENOMEM;
     }
@@ -154,8 +154,8 @@ static bool tell_death(MuxSession *session, MuxEvent *ret_event)
     }
     if (session->reason == MUX_REASON_NONE)
         return false;
-    *ret_event = (MuxEvent){
-        .type = MUX_EVENT_DOWN, .reason = session->reason, .detail = session->detail};
+    *ret_event =
+        (MuxEvent){.type = MUX_EVENT_DOWN, .reason = session->reason, .detail = session->detail};
     session->reason = MUX_REASON_NONE;
     return true;
 }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The protocol of one link, without any I/O: bytes of the port in, events out; calls in, bytes for the
-// port out. PROTOCOL.md says what is on the wire. This is the whole interface of proto/.
+// The protocol of one link, without any I/O: bytes of the port in, events out; calls in, bytes for
+// the port out. PROTOCOL.md says what is on the wire. This is the whole interface of proto/.
 //
 // The owner runs it like this, whenever something happened:
 //
@@ -11,8 +11,8 @@
 //     while (mux_session_next_turn(s, &turn))           …read() into it, mux_session_turn_done()…
 //     write(port, mux_session_output(s, &base), …);     mux_session_output_done(s, n);
 //
-// Nothing here calls back, blocks, or reads a clock: time is passed in, in microseconds of any clock
-// that does not go back. One thread at a time.
+// Nothing here calls back, blocks, or reads a clock: time is passed in, in microseconds of any
+// clock that does not go back. One thread at a time.
 #pragma once
 
 #include <stdbool.h>
@@ -24,8 +24,8 @@
 
 typedef struct MuxSession MuxSession;
 
-// One end of a channel. It is valid from mux_session_open() or MUX_EVENT_OPEN until mux_channel_close(),
-// which the owner calls exactly once, whatever happened to the channel before.
+// One end of a channel. It is valid from mux_session_open() or MUX_EVENT_OPEN until
+// mux_channel_close(), which the owner calls exactly once, whatever happened to the channel before.
 typedef struct MuxChannel MuxChannel;
 
 // 0 stands for the default. What the peer may cost us; each end has its own.
@@ -33,6 +33,8 @@ typedef struct MuxLimits {
     uint32_t channels; // that the peer may open
     uint32_t pending;  // of those, not yet answered
     uint64_t budget;   // bytes that it may send us unread, all channels together
+    uint64_t
+        seed; // random, and never told to the peer: so it cannot choose ids that are slow to find
 } MuxLimits;
 
 // Why a session ended.
@@ -75,7 +77,7 @@ typedef struct MuxEvent {
     const char *detail; // a constant string, or NULL
 } MuxEvent;
 
-// --- the session ------------------------------------------------------------------------------
+// --- the session
 
 // 0 or -ENOMEM. `limits` may be NULL. The session is down until it is started.
 int mux_session_new(MuxRole role, const MuxLimits *limits, MuxSession **ret_session);
@@ -92,7 +94,7 @@ bool mux_session_is_up(const MuxSession *session);
 // Started, be the session up yet or not.
 bool mux_session_is_started(const MuxSession *session);
 
-// --- bytes of the port in, events out ------------------------------------------------------------
+// --- bytes of the port in, events out
 
 // Lends space for what the port has. 0 only when events were not drained.
 size_t mux_session_input(MuxSession *session, uint8_t **ret_base);
@@ -102,7 +104,7 @@ void mux_session_input_done(MuxSession *session, size_t n, uint64_t now_us);
 // after input, stop, tick and close.
 bool mux_session_next_event(MuxSession *session, MuxEvent *ret_event);
 
-// --- bytes for the port out ----------------------------------------------------------------------
+// --- bytes for the port out
 
 // A channel's turn to send: up to `size` bytes go to `base`.
 typedef struct MuxTurn {
@@ -112,13 +114,14 @@ typedef struct MuxTurn {
     size_t size;
 } MuxTurn;
 
-// Whose turn it is. False when the batch is full, too much is in flight, or nobody has anything to send.
+// Whose turn it is. False when the batch is full, too much is in flight, or nobody has anything to
+// send.
 bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn);
 // `n` bytes were put there. With `more` unset, the channel has nothing until mux_channel_ready().
 void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, bool more);
 
-// Lends the bytes that go to the port next, at most MUX_FRAME_MAX; 0 for none. It is one piece, since
-// each element of a writev() on a virtio-serial port costs one of its 128 descriptors.
+// Lends the bytes that go to the port next, at most MUX_FRAME_MAX; 0 for none. It is one piece,
+// since each element of a writev() on a virtio-serial port costs one of its 128 descriptors.
 size_t mux_session_output(MuxSession *session, const uint8_t **ret_base);
 // `n` of them were written.
 void mux_session_output_done(MuxSession *session, size_t n);
@@ -127,13 +130,14 @@ void mux_session_output_done(MuxSession *session, size_t n);
 void mux_session_tick(MuxSession *session, uint64_t now_us);
 uint64_t mux_session_deadline(const MuxSession *session);
 
-// --- channels --------------------------------------------------------------------------------------
+// --- channels
 
 #define MUX_OPEN_DOWN  1 // there is no session
 #define MUX_OPEN_LIMIT 2 // as many channels are open as the peer allows
 #define MUX_OPEN_NAME  3 // not a name
 
-// Opens a channel to a name. 0, -ENOMEM or one of the above. ACCEPT or RESET will be its first event.
+// Opens a channel to a name. 0, -ENOMEM or one of the above. ACCEPT or RESET will be its first
+// event.
 int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
                      MuxChannel **ret_channel);
 // Takes a channel that the peer opened. No effect on one that was reset meanwhile.
@@ -151,7 +155,7 @@ void mux_channel_consumed(MuxChannel *channel, size_t n);
 // Ends the channel's life here. If a direction is still open, the peer gets RESET with this code.
 void mux_channel_close(MuxChannel *channel, MuxCode code);
 
-// --- for status --------------------------------------------------------------------------------------
+// --- for status
 
 typedef struct MuxChannelInfo {
     uint32_t id;

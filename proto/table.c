@@ -1,8 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Ids count up by two from each end, so an id's low bits are as good a hash as any, and a peer
-// that skips ids to make a long bucket pays for it with its own id space and within its channel limit.
+// The peer chooses half of the ids, with gaps as it likes. So the hash is a multiplication by a
+// secret (Dietzfelbinger's multiply-shift): whoever does not know the factor cannot find ids that
+// collide more than a few at a time, and a frame's channel is found in the same time whatever the
+// peer does.
 
 #include "table.h"
 
@@ -12,9 +14,11 @@
 
 #define SIZE_START 64
 
-int mux_table_init(MuxTable *table)
+int mux_table_init(MuxTable *table, uint64_t seed)
 {
-    *table = (MuxTable){.buckets = calloc(SIZE_START, sizeof(MuxEntry *)), .size = SIZE_START};
+    *table = (MuxTable){.buckets = calloc(SIZE_START, sizeof(MuxEntry *)),
+                        .size = SIZE_START,
+                        .factor = (seed ^ 0x9e3779b97f4a7c15u) | 1};
     return table->buckets ? 0 : -ENOMEM;
 }
 
@@ -26,13 +30,15 @@ void mux_table_deinit(MuxTable *table)
 
 static MuxEntry **bucket_of(const MuxTable *table, uint32_t id)
 {
-    // Multiplying spreads ids that were skipped by a power of two.
-    return &table->buckets[(id * 0x9e3779b1u >> 7) & (table->size - 1)];
+    uint64_t high = id * table->factor >> 32;
+    return &table->buckets[high * table->size >> 32]; // its highest bits
 }
 
 static void grow(MuxTable *table)
 {
-    MuxTable larger = {calloc((size_t)table->size * 2, sizeof(MuxEntry *)), table->size * 2, 0};
+    MuxTable larger = *table;
+    larger.size *= 2;
+    larger.buckets = calloc(larger.size, sizeof(MuxEntry *));
     if (!larger.buckets)
         return;
     for (uint32_t i = 0; i < table->size; i++) {
@@ -43,7 +49,6 @@ static void grow(MuxTable *table)
             *bucket = entry;
         }
     }
-    larger.count = table->count;
     free(table->buckets);
     *table = larger;
 }

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Frames that go out. Nothing is queued as a frame: what has to be said is a bit, or a place in a list, and
-// becomes a frame with the values of the moment when there is room in the batch. So a peer that
-// never reads cannot make anything grow, and ten grants become one CREDIT.
+// Frames that go out. Nothing is queued as a frame: what has to be said is a bit, or a place in a
+// list, and becomes a frame with the values of the moment when there is room in the batch. So a
+// peer that never reads cannot make anything grow, and ten grants become one CREDIT.
 //
 // Order in a batch: HELLO; PING, PONG and ACK; control frames of channels; then data, for which the
 // owner is asked channel by channel. Only data waits for credit, and for what is in flight.
@@ -17,7 +17,7 @@
 #include "limits.h"
 #include "session-private.h"
 
-// --- frames of one number ------------------------------------------------------------------------
+// --- frames of one number
 
 // False when there is no room.
 static bool put64(MuxSession *session, MuxFrameType type, uint32_t channel, uint64_t value)
@@ -50,7 +50,7 @@ static void put_session_frames(MuxSession *session)
         session->acked = session->received;
 }
 
-// --- frames of a channel: each returns false when there is no room --------------------------------
+// --- frames of a channel: each returns false when there is no room
 
 static bool put_open(MuxChannel *channel)
 {
@@ -79,12 +79,10 @@ static bool put_credit(MuxChannel *channel)
 
     if (mux_output_room(&session->output) < 8)
         return false;
-    bool moved =
-        mux_window_grant(&channel->window, &session->budget, session->now_us, &victim);
+    bool moved = mux_window_grant(&channel->window, &session->budget, session->now_us, &victim);
     if (victim)
         mux_channel_reclaim(mux_container(victim, MuxChannel, window));
-    return !moved ||
-           put64(session, MUX_FRAME_CREDIT, channel->entry.id, channel->window.granted);
+    return !moved || put64(session, MUX_FRAME_CREDIT, channel->entry.id, channel->window.granted);
 }
 
 static bool put_reset(MuxChannel *channel)
@@ -124,8 +122,8 @@ static bool put_one(MuxChannel *channel, uint8_t want)
     }
 }
 
-// Sends all that a channel wants, in the order of the bits: credit before FIN, RESET last. False when the
-// batch is full. The channel may be gone afterwards.
+// Sends all that a channel wants, in the order of the bits: credit before FIN, RESET last. False
+// when the batch is full. The channel may be gone afterwards.
 static bool put_all(MuxChannel *channel)
 {
     while (channel->wants) {
@@ -162,7 +160,7 @@ void mux_transmit_control(MuxSession *session)
     }
 }
 
-// --- data --------------------------------------------------------------------------------------------
+// --- data
 
 static size_t least(uint64_t a, uint64_t b)
 {
@@ -213,7 +211,7 @@ void mux_session_output_done(MuxSession *session, size_t n)
     mux_output_written(&session->output, n);
 }
 
-// --- opening, and time -------------------------------------------------------------------------------
+// --- opening, and time
 
 int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
                      MuxChannel **ret_channel)

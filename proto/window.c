@@ -4,13 +4,14 @@
 // How much may be on its way to one reader.
 //
 // Half of a link's budget belongs to the floors: every channel that may exist can always have that
-// little, so readers that never read cannot starve another. The other half is a pool for windows that
-// grow. A window grows when its sender ran out of credit although its reader had taken everything: the
-// window was the limit, not the reader. It may grow to an eighth of what the pool has left, so the pool
-// is never used up by those who came first; when it is short, idle holders are asked to return theirs.
+// little, so readers that never read cannot starve another. The other half is a pool for windows
+// that grow. A window grows when its sender ran out of credit although its reader had taken
+// everything: the window was the limit, not the reader. It may grow to an eighth of what the pool
+// has left, so the pool is never used up by those who came first; when it is short, idle holders
+// are asked to return theirs.
 //
-// Invariants: received <= granted; consumed <= received; granted - consumed <= reserved; the sum of all
-// that is reserved beyond the floors is budget->used <= budget->pool.
+// Invariants: received <= granted; consumed <= received; granted - consumed <= reserved; the sum of
+// all that is reserved beyond the floors is budget->used <= budget->pool.
 
 #include "window.h"
 
@@ -94,7 +95,8 @@ static uint64_t allowed(const MuxWindow *window, const MuxBudget *budget)
     return budget->floor + left / POOL_SHARE;
 }
 
-// The holder that has been idle longest. It goes to the end, so that the next one is looked at next time.
+// The holder that has been idle longest. It goes to the end, so that the next one is looked at next
+// time.
 static MuxWindow *idle_holder(MuxBudget *budget, const MuxWindow *but, uint64_t now_us)
 {
     MuxList *first = mux_list_first(&budget->holders);
@@ -108,8 +110,7 @@ static MuxWindow *idle_holder(MuxBudget *budget, const MuxWindow *but, uint64_t 
     return window != but && !window->reclaiming ? window : NULL;
 }
 
-bool mux_window_grant(MuxWindow *window, MuxBudget *budget, uint64_t now_us,
-                      MuxWindow **ret_victim)
+bool mux_window_grant(MuxWindow *window, MuxBudget *budget, uint64_t now_us, MuxWindow **ret_victim)
 {
     *ret_victim = NULL;
     if (window->reclaiming)

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Credit. MuxBudget: the bytes that a link may have granted and not yet consumed, all channels together.
-// MuxWindow: what one channel's receiver has granted of it. MuxCredit: what the sender may still send.
-// All counters are absolute: bytes since the channel was opened.
+// Credit. MuxBudget: the bytes that a link may have granted and not yet consumed, all channels
+// together. MuxWindow: what one channel's receiver has granted of it. MuxCredit: what the sender
+// may still send. All counters are absolute: bytes since the channel was opened.
 #pragma once
 
 #include <stdbool.h>
@@ -12,9 +12,9 @@
 #include "list.h"
 
 typedef struct MuxBudget {
-    uint64_t pool;  // bytes that channels share beyond their floor
-    uint64_t used;  // of the pool
-    uint32_t floor; // bytes that every channel can have whatever the others hold
+    uint64_t pool;   // bytes that channels share beyond their floor
+    uint64_t used;   // of the pool
+    uint32_t floor;  // bytes that every channel can have whatever the others hold
     MuxList holders; // windows that hold some of the pool, the longest idle first
 } MuxBudget;
 

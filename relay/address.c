@@ -144,7 +144,8 @@ int mux_address_listen(const char *path, mode_t mode, GError **error)
         return -1;
 
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    // The mode comes from the umask, so there is no moment with a wrong one and no path to race for.
+    // The mode comes from the umask, so there is no moment with a wrong one and no path to race
+    // for.
     mode_t before = umask(~mode & 0777);
     int r = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address.storage, address.length);
     umask(before);

@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// From accept() to a name to a channel. Who has connected and not yet said a name is a visitor: there are at
-// most VISITORS_MAX, each for NAME_TIME_US at most, the oldest first. When descriptors run out, one
-// that is kept in reserve serves to take a connection and close it, so that the client is told at once
-// and the socket does not stay readable for ever.
+// From accept() to a name to a channel. Who has connected and not yet said a name is a visitor:
+// there are at most VISITORS_MAX, each for NAME_TIME_US at most, the oldest first. When descriptors
+// run out, one that is kept in reserve serves to take a connection and close it, so that the client
+// is told at once and the socket does not stay readable for ever.
 
 #include "apps.h"
 
@@ -42,7 +42,7 @@ struct MuxApps {
     int reserve; // a descriptor to be closed when there are no others
     MuxList visitors;
     guint count;
-    guint timer;         // GLib source while there are visitors, or 0
+    guint timer; // GLib source while there are visitors, or 0
     MuxControls *controls;
 };
 
@@ -54,7 +54,7 @@ static void visitor_free(Visitor *visitor)
     g_free(visitor);
 }
 
-// --- answering -------------------------------------------------------------------------------------
+// --- answering
 
 static const char *explain(uint32_t code)
 {
@@ -88,7 +88,7 @@ void mux_apps_answer(int fd, bool answers, uint32_t code, const char *link, cons
         (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
 }
 
-// --- from a name to a channel ------------------------------------------------------------------------
+// --- from a name to a channel
 
 // In the guest the name is the service's; on the host, VM/service.
 static MuxLink *find_link(const MuxRelay *relay, const char **name)
@@ -129,8 +129,8 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
     }
     MuxJoint *joint = mux_joint_new(link, MUX_JOINT_OPENING, name, strlen(name));
     joint->answers = answers;
-    // It is not looked at before the answer is there: what it wrote meanwhile, even if it has gone since,
-    // is still to be carried.
+    // It is not looked at before the answer is there: what it wrote meanwhile, even if it has gone
+    // since, is still to be carried.
     int r = mux_watch_start(&joint->watch, relay->loop, fd, 0, NULL);
     if (r == 0)
         r = mux_session_open(link->session, name, strlen(name), joint, &channel);
@@ -182,7 +182,7 @@ static void on_visitor(MuxWatch *watch)
     visitor_free(visitor);
 }
 
-// --- accepting ---------------------------------------------------------------------------------------
+// --- accepting
 
 static gboolean on_timer(gpointer user)
 {

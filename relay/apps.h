@@ -12,7 +12,8 @@
 
 // Listens at `path`, for everybody. NULL with an error.
 MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error);
-// Closes the socket, removes it, and drops those who have not yet said a name. NULL is fine; returns NULL.
+// Closes the socket, removes it, and drops those who have not yet said a name. NULL is fine;
+// returns NULL.
 MuxApps *mux_apps_free(MuxApps *apps);
 
 // Tells an app that its channel was not opened, if it wants to know.

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A queue of chunks. Small pieces are gathered in a chunk's free space: a peer that sends its credit in
-// frames of one byte must not cost an allocation each.
+// A queue of chunks. Small pieces are gathered in a chunk's free space: a peer that sends its
+// credit in frames of one byte must not cost an allocation each.
 
 #include "backlog.h"
 
@@ -62,6 +62,7 @@ void mux_backlog_drop(MuxBacklog *backlog, size_t size)
     backlog->size -= size;
     while (size > 0) {
         MuxChunk *chunk = backlog->first;
+        g_assert(chunk);
         size_t take = MIN(size, chunk->end - chunk->start);
         chunk->start += take;
         size -= take;

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Bytes that a local socket would not take yet. How many there can be is bounded by the credit that was
-// granted for them.
+// Bytes that a local socket would not take yet. How many there can be is bounded by the credit that
+// was granted for them.
 #pragma once
 
 #include <stddef.h>

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Handlers that are started for a channel, as inetd does with "nowait": the channel is a socket on stdin and
-// stdout; stderr is the daemon's, so it goes to the same log. A handler ends by itself when its socket
-// does. One whose channel was reset may not be reading, and is asked with SIGTERM.
+// Handlers that are started for a channel, as inetd does with "nowait": the channel is a socket on
+// stdin and stdout; stderr is the daemon's, so it goes to the same log. A handler ends by itself
+// when its socket does. One whose channel was reset may not be reading, and is asked with SIGTERM.
 //
-// A child is in the set's list until it was reaped, and its joint points at it until either is gone.
+// A child is in the set's list until it was reaped, and its joint points at it until either is
+// gone.
 
 #include <errno.h>
 #include <glib-unix.h>

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A connection is either reading a request or writing its answer, never both, so a client that does not
-// read its answers cannot make anything grow; a request is at most REQUEST_MAX bytes. What the verbs are is
-// in verbs.c.
+// A connection is either reading a request or writing its answer, never both, so a client that does
+// not read its answers cannot make anything grow; a request is at most REQUEST_MAX bytes. What the
+// verbs are is in verbs.c.
 
 #include "control.h"
 

@@ -16,5 +16,6 @@ typedef struct MuxControls MuxControls;
 MuxControls *mux_controls_new(MuxRelay *relay);
 // Closes them all. NULL is fine; returns NULL.
 MuxControls *mux_controls_free(MuxControls *controls);
-// Makes a control connection of the socket, which is the controls' from now on. `answers`: OK comes first.
+// Makes a control connection of the socket, which is the controls' from now on. `answers`: OK comes
+// first.
 void mux_control_add(MuxControls *controls, int fd, bool answers);

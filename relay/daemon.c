@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The order of a start: options, configuration, services, links, the apps' socket, READY. Everything that can
-// be wrong is found before the socket is there. The end is the same backwards, so that nothing new
-// comes while channels are being closed.
+// The order of a start: options, configuration, services, links, the apps' socket, READY.
+// Everything that can be wrong is found before the socket is there. The end is the same backwards,
+// so that nothing new comes while channels are being closed.
 
 #include "daemon.h"
 
@@ -37,10 +37,10 @@ static GOptionContext *make_context(const MuxDaemonKind *kind, CommonOptions *op
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
     GOptionContext *context = g_option_context_new(NULL);
-    g_autofree char *defaults = g_strdup_printf(
-        "Defaults: --socket %s --config %s --services %s\n"
-        "SIGHUP reloads configuration and services. See %s(8).",
-        kind->socket, kind->config, kind->services, kind->name);
+    g_autofree char *defaults =
+        g_strdup_printf("Defaults: --socket %s --config %s --services %s\n"
+                        "SIGHUP reloads configuration and services. See %s(8).",
+                        kind->socket, kind->config, kind->services, kind->name);
 
     g_option_context_set_summary(context, kind->summary);
     g_option_context_set_description(context, defaults);
@@ -77,7 +77,7 @@ static int parse_options(MuxDaemon *daemon, int argc, char **argv)
     return -1;
 }
 
-// --- configuration ---------------------------------------------------------------------------------
+// --- configuration
 
 static bool known_keys(const MuxDaemonKind *kind, json_object *config, GError **error)
 {
@@ -98,10 +98,10 @@ static bool read_limits(MuxDaemon *daemon, json_object *config, GError **error)
 
     if (!mux_json_object(config, "limits", &object, error))
         return false;
-    if (object && (!mux_json_known(object, known, error) ||
-                   !mux_json_number(object, "channels", 1, 1000000, &channels, error) ||
-                   !mux_json_number(object, "budget_bytes", 1 << 20, (guint64)1 << 40, &budget,
-                                    error)))
+    if (object &&
+        (!mux_json_known(object, known, error) ||
+         !mux_json_number(object, "channels", 1, 1000000, &channels, error) ||
+         !mux_json_number(object, "budget_bytes", 1 << 20, (guint64)1 << 40, &budget, error)))
         return false;
     daemon->relay.limits = (MuxLimits){.channels = (uint32_t)channels, .budget = budget};
     return true;
@@ -149,7 +149,7 @@ static bool load_services(MuxDaemon *daemon, GError **error)
     return mux_services_load(daemon->relay.services, daemon->services, error);
 }
 
-// --- signals -----------------------------------------------------------------------------------------
+// --- signals
 
 static gboolean on_term(gpointer user)
 {
@@ -165,14 +165,15 @@ static gboolean on_hup(gpointer user)
 {
     MuxDaemon *daemon = user;
     g_autoptr(GError) error = NULL;
-    g_autofree char *reloading = g_strdup_printf(
-        "RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
+    g_autofree char *reloading =
+        g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
 
     mux_notify(reloading);
-    if (load_config(daemon, &error) && load_services(daemon, &error))
-        g_message("configuration and services reloaded");
-    else
+    (void)(load_config(daemon, &error) && load_services(daemon, &error));
+    if (error)
         g_warning("not reloaded: %s", error->message);
+    else
+        g_message("configuration and services reloaded");
     mux_notify("READY=1");
     return G_SOURCE_CONTINUE;
 }
@@ -188,7 +189,7 @@ static void raise_descriptor_limit(void)
     }
 }
 
-// --- start and end -------------------------------------------------------------------------------------
+// --- start and end
 
 static void free_link(gpointer link)
 {

@@ -20,13 +20,13 @@ typedef struct MuxDaemonKind {
     const char *socket;   // defaults
     const char *config;   // …which need not exist
     const char *services; // …neither need this
-    // Options beside the common ones, and the keys of the configuration that stand for them or for more,
-    // both ended by NULL.
+    // Options beside the common ones, and the keys of the configuration that stand for them or for
+    // more, both ended by NULL.
     const GOptionEntry *options;
     const char *const *keys;
-    // Takes its keys from the configuration (an empty object when there is none), at the start and after
-    // SIGHUP; makes links accordingly. False with an error: at the start the daemon ends, later it
-    // goes on as it was.
+    // Takes its keys from the configuration (an empty object when there is none), at the start and
+    // after SIGHUP; makes links accordingly. False with an error: at the start the daemon ends,
+    // later it goes on as it was.
     bool (*configure)(MuxDaemon *daemon, json_object *config, GError **error);
     // Frees what configure() made, but for links. May be NULL.
     void (*finish)(MuxDaemon *daemon);

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The socket is peeked at and then read exactly as far as the name goes, so that what the app wrote behind it
-// in the same write need not be kept here. A leading "pipe:" is AndroidPipe's and is dropped.
+// The socket is peeked at and then read exactly as far as the name goes, so that what the app wrote
+// behind it in the same write need not be kept here. A leading "pipe:" is AndroidPipe's and is
+// dropped.
 
 #include "greeting.h"
 

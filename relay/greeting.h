@@ -21,6 +21,6 @@ typedef struct MuxGreeting {
 #define MUX_GREETING_MORE 1 // the rest has not come yet
 #define MUX_GREETING_BAD  2 // too long, or the app closed before the end of the name
 
-// Reads from the socket up to the name's end and not a byte further: what follows stays for the channel.
-// 0 when the name is whole, one of the above, or a negative errno.
+// Reads from the socket up to the name's end and not a byte further: what follows stays for the
+// channel. 0 when the name is whole, one of the above, or a negative errno.
 int mux_greeting_read(MuxGreeting *greeting, int fd);

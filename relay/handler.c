@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The other side opened a channel: find its service, connect to the handler or start it, and accept; or
-// refuse, with the code that says why. A channel is accepted only when its handler is there.
+// The other side opened a channel: find its service, connect to the handler or start it, and
+// accept; or refuse, with the code that says why. A channel is accepted only when its handler is
+// there.
 
 #include <string.h>
 #include <unistd.h>
@@ -68,9 +69,9 @@ static void try_connect(MuxJoint *joint)
 {
     const MuxService *service = joint->service;
     int fd = -1;
-    int r = service->argv ? mux_service_spawn(joint->link->relay->services, service,
-                                              &joint->child, &fd)
-                          : mux_address_connect(&service->address, &fd);
+    int r = service->argv
+                ? mux_service_spawn(joint->link->relay->services, service, &joint->child, &fd)
+                : mux_address_connect(&service->address, &fd);
 
     joint->tcp = !service->argv && service->address.tcp;
     if (r == MUX_CONNECT_BUSY)

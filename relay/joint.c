@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The joint owns its socket and its end of the channel. Bytes from the channel go to the socket at once, or
-// into the backlog, which credit bounds; credit goes back when the socket has taken them. Bytes from
-// the socket stay in the kernel until it is the channel's turn, and are read straight into the batch.
+// The joint owns its socket and its end of the channel. Bytes from the channel go to the socket at
+// once, or into the backlog, which credit bounds; credit goes back when the socket has taken them.
+// Bytes from the socket stay in the kernel until it is the channel's turn, and are read straight
+// into the batch.
 //
-// It ends when both directions have: `eof` (FIN was sent), and `fin` with nothing left in the backlog.
+// It ends when both directions have: `eof` (FIN was sent), and `fin` with nothing left in the
+// backlog.
 //
-// A socket that is not read again after its end (EPIPE, or a hang-up once it was read out) is `deaf`:
-// the peer is told to stop, and its end of the direction comes as FIN. A unix socket whose
+// A socket that is not read again after its end (EPIPE, or a hang-up once it was read out) is
+// `deaf`: the peer is told to stop, and its end of the direction comes as FIN. A unix socket whose
 // owner closed it without having read everything gives ECONNRESET; that is no failure of what he
 // wrote before, so it counts as his end of file.
 
@@ -94,7 +96,7 @@ static void want(MuxJoint *joint)
     mux_watch_want(&joint->watch, wanted);
 }
 
-// --- channel to socket -----------------------------------------------------------------------------
+// --- channel to socket
 
 static void consumed(MuxJoint *joint, size_t n)
 {
@@ -173,7 +175,7 @@ void mux_joint_fin(MuxJoint *joint)
     end_if_done(joint);
 }
 
-// --- socket to channel -----------------------------------------------------------------------------
+// --- socket to channel
 
 static void reach_eof(MuxJoint *joint, bool gone)
 {
@@ -249,7 +251,7 @@ static void on_socket(MuxWatch *watch)
     end_if_done(joint);
 }
 
-// --- beginning and end -----------------------------------------------------------------------------
+// --- beginning and end
 
 void mux_joint_settle(MuxJoint *joint)
 {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A joint: one channel and one local socket, joined. An app's on the side that opens, a handler's on the
-// other; once both are there, they are the same.
+// A joint: one channel and one local socket, joined. An app's on the side that opens, a handler's
+// on the other; once both are there, they are the same.
 #pragma once
 
 #include <stdbool.h>
@@ -34,9 +34,9 @@ typedef struct MuxJoint {
     bool tcp;
     bool offered; // the session knows that the socket has something
     bool broken;  // the socket failed: to be ended after the turn
-    bool eof;  // nothing more comes from the socket, and FIN was said
-    bool fin;  // nothing more comes from the channel
-    bool deaf; // the socket takes nothing more
+    bool eof;     // nothing more comes from the socket, and FIN was said
+    bool fin;     // nothing more comes from the channel
+    bool deaf;    // the socket takes nothing more
 } MuxJoint;
 
 // For the two that make joints, apps.c and handler.c: an unsettled joint without a socket.
@@ -46,9 +46,10 @@ void mux_joint_settle(MuxJoint *joint);
 // Ends it, and its channel with RESET if that is still open.
 void mux_joint_free(MuxJoint *joint, MuxCode code);
 
-// --- what its link calls -------------------------------------------------------------------------
+// --- what its link calls
 
-// handler.c: a channel was opened by the other side; joins it to its service's handler, or refuses it.
+// handler.c: a channel was opened by the other side; joins it to its service's handler, or refuses
+// it.
 void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length);
 void mux_joint_accepted(MuxJoint *joint);
 // Bytes of the channel, in `n` pieces. The joint stays, whatever happens.

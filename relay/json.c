@@ -51,9 +51,9 @@ json_object *mux_json_load(const char *file, GError **error)
     g_autofree char *text = NULL;
     gsize length;
     g_autoptr(GFile) gfile = g_file_new_for_path(file);
-    g_autoptr(GFileInfo) info = g_file_query_info(gfile, G_FILE_ATTRIBUTE_STANDARD_SIZE ","
-                                                  G_FILE_ATTRIBUTE_STANDARD_TYPE,
-                                                  G_FILE_QUERY_INFO_NONE, NULL, error);
+    g_autoptr(GFileInfo) info =
+        g_file_query_info(gfile, G_FILE_ATTRIBUTE_STANDARD_SIZE "," G_FILE_ATTRIBUTE_STANDARD_TYPE,
+                          G_FILE_QUERY_INFO_NONE, NULL, error);
 
     if (!info) {
         g_prefix_error(error, "%s: ", file);
@@ -132,8 +132,8 @@ bool mux_json_number(json_object *object, const char *key, guint64 min, guint64 
     gint64 number = json_object_get_int64(value);
     if (!json_object_is_type(value, json_type_int) || number < 0 || (guint64)number < min ||
         (guint64)number > max) {
-        g_autofree char *what = g_strdup_printf("must be a number from %" G_GUINT64_FORMAT
-                                                " to %" G_GUINT64_FORMAT, min, max);
+        g_autofree char *what = g_strdup_printf(
+            "must be a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, min, max);
         return complain(error, key, what);
     }
     *ret = (guint64)number;

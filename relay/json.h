@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// JSON that people or peers wrote: bounded in size and depth, every key known, every type checked, and each
-// error names the file and the key.
+// JSON that people or peers wrote: bounded in size and depth, every key known, every type checked,
+// and each error names the file and the key.
 #pragma once
 
 #include <glib.h>
@@ -20,8 +20,8 @@ json_object *mux_json_parse(const char *text, size_t length, GError **error);
 // Whether every key of `object` is one of `known` (ended by NULL). False with an error.
 bool mux_json_known(json_object *object, const char *const *known, GError **error);
 
-// The value of a key: *ret is set when it is there. False with an error when it has another type. Strings
-// are lent by the object; lists of strings are the caller's (g_strfreev).
+// The value of a key: *ret is set when it is there. False with an error when it has another type.
+// Strings are lent by the object; lists of strings are the caller's (g_strfreev).
 bool mux_json_string(json_object *object, const char *key, const char **ret, GError **error);
 bool mux_json_strings(json_object *object, const char *key, char ***ret, GError **error);
 bool mux_json_number(json_object *object, const char *key, guint64 min, guint64 max, guint64 *ret,

@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// How a byte travels: the port has something -> read it into the session's buffer until EAGAIN -> each
-// event goes to its joint, pieces for the same channel together -> the joint writes them to its socket. The
-// other way: a socket has something -> its channel is ready, the pump is deferred -> at the end of the turn
-// the session says whose turn it is, that socket is read straight into the batch -> the batch is written.
+// How a byte travels: the port has something -> read it into the session's buffer until EAGAIN ->
+// each event goes to its joint, pieces for the same channel together -> the joint writes them to
+// its socket. The other way: a socket has something -> its channel is ready, the pump is deferred
+// -> at the end of the turn the session says whose turn it is, that socket is read straight into
+// the batch -> the batch is written.
 //
 // The port is always read, whether or not it can be written: two ends that each wait to write
 // before they read would wait for ever.
@@ -17,10 +18,10 @@
 #include "joint.h"
 #include "proto/limits.h"
 
-#define PIECES            64
-#define READS_A_TURN      4 // of up to MUX_INPUT_SIZE: then the other links have their turn
-#define CONNECT_TIME_US   (10 * G_USEC_PER_SEC)
-#define OPEN_TIME_US      (30 * G_USEC_PER_SEC)
+#define PIECES          64
+#define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
+#define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
+#define OPEN_TIME_US    (30 * G_USEC_PER_SEC)
 
 // Pieces for one joint, lent by the session's buffer.
 typedef struct Gather {
@@ -44,7 +45,7 @@ static void gather_data(Gather *gather, const MuxEvent *event)
     gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
 }
 
-// --- the session's beginning and end -----------------------------------------------------------------
+// --- the session's beginning and end
 
 static void start_session(MuxLink *link)
 {
@@ -106,7 +107,7 @@ static void on_down(MuxLink *link, const MuxEvent *event)
     start_session(link);
 }
 
-// --- events ------------------------------------------------------------------------------------------
+// --- events
 
 static void on_reset(MuxLink *link, const MuxEvent *event)
 {
@@ -172,7 +173,7 @@ static void drain_events(MuxLink *link)
     flush(&gather);
 }
 
-// --- the port --------------------------------------------------------------------------------------
+// --- the port
 
 // Reads until EAGAIN or until the buffer is full. False when the port had no more.
 static bool fill_input(MuxLink *link)
@@ -223,7 +224,7 @@ static void on_port_down(void *user, const char *why)
         g_info("link %s: the port went down: %s", link->name, why);
 }
 
-// --- sending and time ----------------------------------------------------------------------------------
+// --- sending and time
 
 static void fill_batch(MuxLink *link)
 {
@@ -290,13 +291,12 @@ static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-
 void mux_link_kick(MuxLink *link)
 {
     mux_loop_defer(link->relay->loop, &link->pump);
 }
 
-// --- life ------------------------------------------------------------------------------------------------
+// --- life
 
 MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GError **error)
 {

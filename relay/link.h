@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A link: one port, the session over it, and the joints of its channels. The guest daemon has one, the
-// host daemon one a VM.
+// A link: one port, the session over it, and the joints of its channels. The guest daemon has one,
+// the host daemon one a VM.
 #pragma once
 
 #include <glib.h>
@@ -26,7 +26,7 @@ struct MuxLink {
     MuxList joints;    // whose channels flow
     MuxList unsettled; // that are being connected or opened, oldest first
     MuxJob pump;
-    GSource *timer;       // the session's deadline, and the unsettled joints'
+    GSource *timer;           // the session's deadline, and the unsettled joints'
     uint64_t opened, refused; // channels, since the start
     MuxLinkEnd end;
 };

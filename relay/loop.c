@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A turn is: collect what the kernel reports, call each watch that has something wanted, run the jobs. A
-// watch that is still ready goes to the end of the list for the next turn, so that a busy one cannot
-// keep the others from theirs. Nothing is called while events are collected, and a watch that is stopped
-// leaves the lists at once, so a callback may free any watch.
+// A turn is: collect what the kernel reports, call each watch that has something wanted, run the
+// jobs. A watch that is still ready goes to the end of the list for the next turn, so that a busy
+// one cannot keep the others from theirs. Nothing is called while events are collected, and a watch
+// that is stopped leaves the lists at once, so a callback may free any watch.
 
 #include "loop.h"
 

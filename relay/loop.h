@@ -3,10 +3,10 @@
 
 // The data path's event loop: one epoll descriptor behind one GSource, edge-triggered.
 //
-// A descriptor is put into epoll once, for everything, and never changed there. What the kernel reported
-// is kept in `ready` until the owner ran into EAGAIN and says so; what the owner would act on is in
-// `wanted`. While both have a bit in common, its function is called once a turn. So 10,000 idle
-// channels cost nothing a turn, and to stop reading a socket costs no system call.
+// A descriptor is put into epoll once, for everything, and never changed there. What the kernel
+// reported is kept in `ready` until the owner ran into EAGAIN and says so; what the owner would act
+// on is in `wanted`. While both have a bit in common, its function is called once a turn. So 10,000
+// idle channels cost nothing a turn, and to stop reading a socket costs no system call.
 #pragma once
 
 #include <stdbool.h>

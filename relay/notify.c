@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// See sd_notify(3), "Notes": the protocol is documented there as stable and meant to be spoken directly.
+// See sd_notify(3), "Notes": the protocol is documented there as stable and meant to be spoken
+// directly.
 
 #include "notify.h"
 
@@ -27,7 +28,6 @@ void mux_notify(const char *state)
     if (fd < 0)
         return;
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address,
-                 length);
+    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
     close(fd);
 }

@@ -1,12 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Three kinds, one life: CLOSED until it can be opened (tried again on a timer, or when a device appears or
-// somebody connects), WAITING while a device is open and the host has not connected, UP.
+// Three kinds, one life: CLOSED until it can be opened (tried again on a timer, or when a device
+// appears or somebody connects), WAITING while a device is open and the host has not connected, UP.
 //
-// A virtio-serial device without a host reports EPOLLHUP for ever; edge-triggered, that is once, and
-// the host's connecting is the next edge. It stays open meanwhile, since a second open() gives EBUSY.
-// All other failures close it and open it again after RETRY_MS.
+// A virtio-serial device without a host reports EPOLLHUP for ever; edge-triggered, that is once,
+// and the host's connecting is the next edge. It stays open meanwhile, since a second open() gives
+// EBUSY. All other failures close it and open it again after RETRY_MS.
 
 #include "port.h"
 
@@ -32,9 +32,9 @@ struct MuxPort {
     MuxWatch listener; // PORT_LISTEN: where it comes from
     MuxJob failing;    // `down` is due
     char *spec;
-    char *path;   // of the device or socket; NULL for a device that is not there
-    char *detail; // why it is not up
-    guint retry;  // GLib source, or 0
+    char *path;       // of the device or socket; NULL for a device that is not there
+    char *detail;     // why it is not up
+    guint retry;      // GLib source, or 0
     dev_t listen_dev; // of the socket that we made, so that we remove no other one
     ino_t listen_ino;
     const MuxPortEvents *events;
@@ -197,8 +197,8 @@ static void try_open(MuxPort *port)
 {
     const char *why;
     cancel_retry(port);
-    int fd = port->kind == PORT_DEVICE ? open_device(port->path, &why)
-                                       : open_socket(port->path, &why);
+    int fd =
+        port->kind == PORT_DEVICE ? open_device(port->path, &why) : open_socket(port->path, &why);
 
     if (fd < 0)
         retry_later(port, why);
@@ -321,9 +321,8 @@ size_t mux_port_write(MuxPort *port, const void *base, size_t size)
     if (port->state != PORT_UP || !(port->watch.ready & EPOLLOUT))
         return 0;
 
-    ssize_t n = port->kind == PORT_DEVICE
-                    ? write(port->watch.fd, base, size)
-                    : send(port->watch.fd, base, size, MSG_NOSIGNAL);
+    ssize_t n = port->kind == PORT_DEVICE ? write(port->watch.fd, base, size)
+                                          : send(port->watch.fd, base, size, MSG_NOSIGNAL);
     if (n > 0)
         return (size_t)n;
     mux_watch_drained(&port->watch, EPOLLOUT);

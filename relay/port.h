@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The byte pipe under a link: a virtio-serial device in the guest, QEMU's chardev socket on the host. It
-// opens itself, and opens itself again.
+// The byte pipe under a link: a virtio-serial device in the guest, QEMU's chardev socket on the
+// host. It opens itself, and opens itself again.
 #pragma once
 
 #include <glib.h>
@@ -22,9 +22,9 @@ typedef struct MuxPortEvents {
     void (*ready)(void *user);
 } MuxPortEvents;
 
-// `spec` is "unix:PATH" (connects, and connects again), "listen:PATH" (waits to be connected to), a device's
-// PATH, or NULL for a device that mux_port_set_device() names later. NULL with an error when it is no
-// such thing or cannot be listened on. Nothing is called before the loop runs.
+// `spec` is "unix:PATH" (connects, and connects again), "listen:PATH" (waits to be connected to), a
+// device's PATH, or NULL for a device that mux_port_set_device() names later. NULL with an error
+// when it is no such thing or cannot be listened on. Nothing is called before the loop runs.
 MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *events, void *user,
                       GError **error);
 // Closes it without calling anybody. NULL is fine; returns NULL.
@@ -37,7 +37,7 @@ void mux_port_set_device(MuxPort *port, const char *path);
 const char *mux_port_spec(const MuxPort *port);
 const char *mux_port_state(const MuxPort *port);
 
-// Reads or writes what goes; 0 when nothing goes now. When the port turns out to be down, 0 too, and
-// `down` is called at the end of the turn.
+// Reads or writes what goes; 0 when nothing goes now. When the port turns out to be down, 0 too,
+// and `down` is called at the end of the turn.
 size_t mux_port_read(MuxPort *port, void *base, size_t size);
 size_t mux_port_write(MuxPort *port, const void *base, size_t size);

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Each NAME.json of a folder is one service. On a reload everything is read first and then put in force at
-// once; a file that is broken now keeps what it said before, and a service whose file is gone is gone.
+// Each NAME.json of a folder is one service. On a reload everything is read first and then put in
+// force at once; a file that is broken now keeps what it said before, and a service whose file is
+// gone is gone.
 
 #include "services.h"
 
@@ -42,8 +43,8 @@ MuxServices *mux_services_new(void)
 {
     MuxServices *services = g_new0(MuxServices, 1);
 
-    services->by_name = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-                                              (GDestroyNotify)mux_service_unref);
+    services->by_name =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
     mux_list_init(&services->children);
     return services;
 }
@@ -79,7 +80,7 @@ bool mux_service_allows(const MuxService *service, const char *vm)
     return false;
 }
 
-// --- reading ---------------------------------------------------------------------------------------
+// --- reading
 
 static bool check_name(const char *name, const char *file, GError **error)
 {
@@ -181,8 +182,8 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
     if (!dir)
         return false;
 
-    GHashTable *fresh = g_hash_table_new_full(g_str_hash, g_str_equal, NULL,
-                                              (GDestroyNotify)mux_service_unref);
+    GHashTable *fresh =
+        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
     for (const char *entry; (entry = g_dir_read_name(dir));) {
         g_autoptr(GError) why = NULL;
         g_autofree char *file = g_build_filename(folder, entry, NULL);
@@ -201,7 +202,7 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
     return true;
 }
 
-// --- showing -----------------------------------------------------------------------------------------
+// --- showing
 
 static json_object *service_json(const MuxService *service)
 {

@@ -33,9 +33,9 @@ MuxServices *mux_services_new(void);
 // Ends the handlers that still run. NULL is fine; returns NULL.
 MuxServices *mux_services_free(MuxServices *services);
 
-// Reads all NAME.json in `folder` and replaces what is in force. A file that cannot be used is logged, and
-// what was loaded from it before stays. False with an error when the folder cannot be read; then
-// everything stays.
+// Reads all NAME.json in `folder` and replaces what is in force. A file that cannot be used is
+// logged, and what was loaded from it before stays. False with an error when the folder cannot be
+// read; then everything stays.
 bool mux_services_load(MuxServices *services, const char *folder, GError **error);
 
 MuxService *mux_services_find(const MuxServices *services, const char *name, size_t length);
@@ -47,8 +47,8 @@ void mux_service_unref(MuxService *service);
 // Whether a VM may open it.
 bool mux_service_allows(const MuxService *service, const char *vm);
 
-// Starts an exec service's handler with a socket as its stdin and stdout; our end comes back. 0, or a
-// negative errno. *link is set to NULL when the handler ends before mux_child_leave().
+// Starts an exec service's handler with a socket as its stdin and stdout; our end comes back. 0, or
+// a negative errno. *link is set to NULL when the handler ends before mux_child_leave().
 int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild **link,
                       int *ret_fd);
 // Its channel is gone; `ask` it to end, if it does not by itself. NULL is fine.

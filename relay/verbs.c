@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One table of verbs; each makes its answer from the relay as it is now. docs/control.md shows them.
+// One table of verbs; each makes its answer from the relay as it is now. docs/control.md shows
+// them.
 
 #include "verbs.h"
 
@@ -35,7 +36,7 @@ static void add_seconds_since(json_object *object, const char *key, uint64_t the
     json_object_object_add(object, key, json_object_new_double_s(seconds, text));
 }
 
-// --- status ------------------------------------------------------------------------------------------
+// --- status
 
 static json_object *joint_json(const MuxJoint *joint)
 {
@@ -67,8 +68,7 @@ static json_object *joints_json(const MuxLink *link)
 
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
         for (const MuxList *node = lists[i]->next; node != lists[i]; node = node->next)
-            json_object_array_add(list,
-                                  joint_json(mux_container(node, const MuxJoint, node)));
+            json_object_array_add(list, joint_json(mux_container(node, const MuxJoint, node)));
     return list;
 }
 
@@ -165,7 +165,7 @@ static json_object *verb_services(MuxRelay *relay)
     return answer;
 }
 
-// --- the table ---------------------------------------------------------------------------------------
+// --- the table
 
 static const struct {
     const char *name;
@@ -194,8 +194,7 @@ json_object *mux_verb_run(MuxRelay *relay, json_object *request)
     g_autoptr(GError) error = NULL;
     const char *verb = NULL;
 
-    if (!mux_json_known(request, known, &error) ||
-        !mux_json_string(request, "verb", &verb, &error))
+    if (!mux_json_known(request, known, &error) || !mux_json_string(request, "verb", &verb, &error))
         return mux_verb_error("bad-request", error->message);
     for (size_t i = 0; verb && i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(verbs[i].name, verb) == 0)

@@ -1,10 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The smallest client there can be: connect, write the service's name with its NUL, and the socket is the
-// service. This is all that AndroidPipe's qemu_pipe_open() does, so such programs work as they are.
+// The smallest client there can be: connect, write the service's name with its NUL, and the socket
+// is the service. This is all that AndroidPipe's qemu_pipe_open() does, so such programs work as
+// they are.
 //
-//     pipe-client [SOCKET] SERVICE TEXT     sends TEXT, prints what comes back until the service ends
+//     pipe-client [SOCKET] SERVICE TEXT     sends TEXT, prints what comes back until the service
+//     ends
 
 #include <stdio.h>
 #include <string.h>

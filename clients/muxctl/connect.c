@@ -3,9 +3,9 @@
 
 // muxctl connect NAME: standard input goes into the channel, what comes goes to standard output.
 //
-// A thread carries each direction with blocking calls, so that one that is stuck never holds up the other.
-// The end of one direction is passed on as such; it is over when both have ended, or when the channel
-// was closed as a whole.
+// A thread carries each direction with blocking calls, so that one that is stuck never holds up the
+// other. The end of one direction is passed on as such; it is over when both have ended, or when
+// the channel was closed as a whole.
 
 #include <errno.h>
 #include <poll.h>
@@ -20,7 +20,7 @@
 
 typedef struct Sender {
     int socket;
-    int done; // eventfd
+    int done;  // eventfd
     bool lost; // standard input had bytes that the channel did not take
 } Sender;
 

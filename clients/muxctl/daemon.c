@@ -86,8 +86,8 @@ static bool read_line(int fd, char *line, size_t size)
 // ERR <code> <text>
 static int refused_status(const char *line)
 {
-    static const char *const codes[] = {"closed",  "no-service", "denied",    "refused", "limit",
-                                        "timeout", "link-down",  "bad-name"};
+    static const char *const codes[] = {"closed", "no-service", "denied",    "refused",
+                                        "limit",  "timeout",    "link-down", "bad-name"};
 
     for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
         size_t n = strlen(codes[i]);
@@ -153,7 +153,7 @@ static const char *error_text(json_object *answer)
 int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer)
 {
     g_autofree char *request = g_strdup_printf("{\"verb\": \"%s\"}\n", verb);
-    int fd;
+    int fd = -1;
     int status = muxctl_open(options, "@control", &fd);
 
     if (status != EXIT_GOOD)

@@ -31,10 +31,11 @@ int muxctl_vms(const MuxctlOptions *options, char **arguments);
 
 // Connects to the daemon. The descriptor, or -1 after having said why not.
 int muxctl_dial(const MuxctlOptions *options);
-// Connects and opens a name, "…\n". 0 with the descriptor, or the exit status after having said why not.
+// Connects and opens a name, "…\n". 0 with the descriptor, or the exit status after having said why
+// not.
 int muxctl_open(const MuxctlOptions *options, const char *name, int *ret_fd);
-// Asks the daemon {"verb": verb}. 0 with the answer, which is the caller's, or the exit status after having
-// said why not.
+// Asks the daemon {"verb": verb}. 0 with the answer, which is the caller's, or the exit status
+// after having said why not.
 int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer);
 // Writes all of it; false with errno set.
 bool muxctl_write_all(int fd, const void *bytes, size_t size);

@@ -125,8 +125,8 @@ static int show(const MuxctlOptions *options, char **arguments, const char *verb
     if (status != EXIT_GOOD)
         return status;
     if (options->json)
-        (void)puts(json_object_to_json_string_ext(
-            answer, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+        (void)puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PRETTY |
+                                                              JSON_C_TO_STRING_NOSLASHESCAPE));
     else
         print(get(answer, key));
     json_object_put(answer);

@@ -28,6 +28,9 @@ void chan_event(Chan *chan, const MuxEvent *event);
 // may have on the way to, or in, its reader.
 uint64_t chan_check(const Chan *chan);
 
+// Tells all about it, in verbose mode.
+void chan_trace(const Chan *chan);
+
 // Both directions ended in order, or it is dead.
 bool chan_over(const Chan *chan);
 bool chan_may_send(const Chan *chan);

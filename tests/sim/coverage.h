@@ -25,6 +25,7 @@
     X(RESET_OPENING, "event RESET, opening", true)                                                 \
     X(RESET_ASKED, "event RESET, asked", true)                                                     \
     X(RESET_OPEN, "event RESET, open", true)                                                       \
+    X(RESET_FULL, "event RESET, refused by the session", true)                                     \
     X(RESET_LINK, "event RESET, link down", true)                                                  \
     X(FRAME_HELLO, "frame HELLO", true)                                                            \
     X(FRAME_PING, "frame PING", true)                                                              \

@@ -22,6 +22,13 @@ static uint64_t deadline(const World *world)
     return guest < host ? guest : host;
 }
 
+static void trace_channels(const World *world)
+{
+    for (unsigned side = 0; side < 2; side++)
+        for (size_t i = 0; i < world->end[side]->count; i++)
+            chan_trace(world->end[side]->chans[i]);
+}
+
 // Lets both ends run once, and time go on when there is nothing else to do.
 static void round_of(World *world, Quiet *quiet, const char *aim)
 {
@@ -34,6 +41,8 @@ static void round_of(World *world, Quiet *quiet, const char *aim)
     run_check(run, ++quiet->rounds < MAX_ROUNDS, "%s: not after %u rounds", aim, MAX_ROUNDS);
     if (moved)
         return;
+    if (quiet->idle == MAX_IDLE - 1)
+        trace_channels(world);
     run_check(run, ++quiet->idle < MAX_IDLE, "%s: nothing moves any more", aim);
     run_check(run, deadline(world) != UINT64_MAX, "%s: nobody will wake up", aim);
     if (deadline(world) > run->now_us)

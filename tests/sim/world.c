@@ -76,13 +76,14 @@ static MuxLimits choose_limits(Run *run)
 {
     switch (run_below(run, 4)) {
     case 0: // next to nothing
-        return (MuxLimits){1 + (uint32_t)run_below(run, 3), 1, 1};
+        return (MuxLimits){.channels = 1 + (uint32_t)run_below(run, 3), .pending = 1, .budget = 1};
     case 1: // floors, RECLAIM, shrinking
-        return (MuxLimits){8, 4, 8 * 4 * 256 + run_below(run, 200000)};
+        return (MuxLimits){
+            .channels = 8, .pending = 4, .budget = 8 * 4 * 256 + run_below(run, 200000)};
     case 2:
-        return (MuxLimits){64, 16, 1 << 20};
+        return (MuxLimits){.channels = 64, .pending = 16, .budget = 1 << 20};
     default:
-        return (MuxLimits){256, 256, 16 << 20};
+        return (MuxLimits){.channels = 256, .pending = 256, .budget = 16 << 20};
     }
 }
 
@@ -101,7 +102,7 @@ static Habits choose_habits(Run *run)
 static void choose_crowd(World *world)
 {
     for (unsigned side = 0; side < 2; side++) {
-        world->limits[side] = (MuxLimits){4096, 1024, 0};
+        world->limits[side] = (MuxLimits){.channels = 4096, .pending = 1024};
         world->habits[side] = (Habits){30, 3000, 400, 2000, 5};
     }
     world->trouble = 3;
@@ -117,6 +118,7 @@ static void choose(World *world)
     run->starved = run_chance(run, 5);
     for (unsigned side = 0; side < 2; side++) {
         world->limits[side] = choose_limits(run);
+        world->limits[side].seed = run_random(run);
         world->habits[side] = choose_habits(run);
         pipe_choose(&world->pipe[side], side == 0);
     }

@@ -148,7 +148,7 @@ static void test_table(void)
 {
     static MuxEntry entries[1000];
     MuxTable table;
-    g_assert_cmpint(mux_table_init(&table), ==, 0);
+    g_assert_cmpint(mux_table_init(&table, 0), ==, 0);
     memory.left = 0;
     memory.after = true;
     for (uint32_t i = 0; i < G_N_ELEMENTS(entries); i++) {

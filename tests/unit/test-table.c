@@ -31,7 +31,7 @@ static void fill_and_empty(uint32_t stride)
 {
     g_autofree MuxEntry *entries = g_new0(MuxEntry, MANY);
     MuxTable table;
-    g_assert_cmpint(mux_table_init(&table), ==, 0);
+    g_assert_cmpint(mux_table_init(&table, 0), ==, 0);
     for (unsigned i = 0; i < MANY; i++) {
         entries[i].id = id_of(i, stride);
         mux_table_add(&table, &entries[i]);
@@ -58,35 +58,63 @@ static void test_ids(void)
     fill_and_empty(1u << 16);
 }
 
-// A peer chooses its ids as it likes; what it can do is make one bucket long.
-static void test_longest_bucket(void)
+static unsigned longest_bucket(const MuxTable *table)
 {
-    static const uint32_t strides[] = {2, 64, 128, 4096, 1u << 13, 1u << 16};
-    for (size_t s = 0; s < G_N_ELEMENTS(strides); s++) {
+    unsigned longest = 0;
+    for (uint32_t b = 0; b < table->size; b++) {
+        unsigned n = 0;
+        for (MuxEntry *entry = table->buckets[b]; entry; entry = entry->next)
+            n++;
+        longest = MAX(longest, n);
+    }
+    return longest;
+}
+
+static void test_strides(void)
+{
+    for (uint32_t stride = 2; stride <= 1u << 18; stride *= 2) {
         g_autofree MuxEntry *entries = g_new0(MuxEntry, MANY);
         MuxTable table;
-        g_assert_cmpint(mux_table_init(&table), ==, 0);
+        g_assert_cmpint(mux_table_init(&table, 0), ==, 0);
         for (unsigned i = 0; i < MANY; i++) {
-            entries[i].id = id_of(i, strides[s]);
+            entries[i].id = id_of(i, stride);
             mux_table_add(&table, &entries[i]);
         }
-        unsigned longest = 0;
-        for (uint32_t b = 0; b < table.size; b++) {
-            unsigned n = 0;
-            for (MuxEntry *entry = table.buckets[b]; entry; entry = entry->next)
-                n++;
-            longest = MAX(longest, n);
-        }
-        g_assert_cmpuint(longest, <=, 32);
+        g_assert_cmpuint(longest_bucket(&table), <=, 8);
         mux_table_deinit(&table);
     }
+}
+
+// A peer that looks for ids of one bucket finds them, as long as it knows the seed.
+static void test_collisions(void)
+{
+    g_autofree MuxEntry *entries = g_new0(MuxEntry, MANY);
+    MuxTable known, secret;
+    uint32_t n = 0;
+
+    g_assert_cmpint(mux_table_init(&known, 0), ==, 0);
+    g_assert_cmpint(mux_table_init(&secret, 0x5bd1e9955bd1e995), ==, 0);
+    for (uint64_t id = 1; n < MANY / 5 && id < UINT32_MAX; id += 2) {
+        if ((id * known.factor) >> 51 == 1) {
+            entries[n].id = (uint32_t)id;
+            mux_table_add(&known, &entries[n++]);
+        }
+    }
+    g_assert_cmpuint(n, ==, MANY / 5);
+    g_assert_cmpuint(longest_bucket(&known), ==, MANY / 5);
+    mux_table_clear(&known);
+    for (uint32_t i = 0; i < n; i++)
+        mux_table_add(&secret, &entries[i]);
+    g_assert_cmpuint(longest_bucket(&secret), <=, 12);
+    mux_table_deinit(&known);
+    mux_table_deinit(&secret);
 }
 
 static void test_grows(void)
 {
     g_autofree MuxEntry *entries = g_new0(MuxEntry, 65);
     MuxTable table;
-    g_assert_cmpint(mux_table_init(&table), ==, 0);
+    g_assert_cmpint(mux_table_init(&table, 0), ==, 0);
     for (unsigned i = 0; i < 64; i++) {
         entries[i].id = i;
         mux_table_add(&table, &entries[i]);
@@ -138,7 +166,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/table/ids", test_ids);
-    g_test_add_func("/table/longest-bucket", test_longest_bucket);
+    g_test_add_func("/table/strides", test_strides);
+    g_test_add_func("/table/collisions", test_collisions);
     g_test_add_func("/table/grows", test_grows);
     g_test_add_func("/table/list", test_list);
     g_test_add_func("/table/bytes", test_bytes);
