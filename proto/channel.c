@@ -145,17 +145,24 @@ void mux_channel_sweep(MuxChannel *channel)
         mux_channel_free(channel);
 }
 
-// Takes a step that the table allows; the rest of the channel follows.
+static void unwant(MuxChannel *channel, uint8_t wants)
+{
+    channel->wants &= (uint8_t)~wants;
+    if (!channel->wants)
+        mux_list_remove(&channel->control);
+}
+
+// Takes a step that the table allows; the rest of the channel follows. What would now tell the peer nothing
+// is not sent: a peer that has closed the channel may open another one, and this one must not count then.
 static void enter(MuxChannel *channel, MuxChannelState state)
 {
     channel->state = (uint8_t)state;
     if (state != OPENING && state != ASKED && !(channel->wants & MUX_WANT_RESET))
         set_pending(channel, false);
-    if (state == DEAD) {
-        channel->wants &= MUX_WANT_RESET;
-        if (!channel->wants)
-            mux_list_remove(&channel->control);
-    }
+    if (state == DEAD)
+        unwant(channel, (uint8_t)~MUX_WANT_RESET);
+    else if (state == R_DONE || state == CLOSED)
+        unwant(channel, MUX_WANT_CREDIT | MUX_WANT_RECLAIM | MUX_WANT_STOP);
     mux_channel_schedule(channel);
 }
 

@@ -54,40 +54,6 @@ static void visitor_free(Visitor *visitor)
     g_free(visitor);
 }
 
-// --- answering
-
-static const char *explain(uint32_t code)
-{
-    switch (code) {
-    case MUX_CODE_NO_SERVICE:
-        return "no such service is registered there";
-    case MUX_CODE_DENIED:
-        return "the policy does not allow it";
-    case MUX_CODE_REFUSED:
-        return "its handler would not take the connection";
-    case MUX_CODE_LIMIT:
-        return "too many channels are open";
-    case MUX_CODE_TIMEOUT:
-        return "no answer came in time";
-    case MUX_CODE_LINK_DOWN:
-        return "there is no session with the other side";
-    case MUX_CODE_BAD_NAME:
-        return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ - and 1024 bytes";
-    default:
-        return "the other side closed it";
-    }
-}
-
-void mux_apps_answer(int fd, bool answers, uint32_t code, const char *link, const char *name)
-{
-    g_autofree char *shown = g_strndup(name, 40);
-    g_autofree char *line =
-        g_strdup_printf("ERR %s %s: '%s': %s\n", mux_code_name(code), link, shown, explain(code));
-
-    if (answers)
-        (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
-}
-
 // --- from a name to a channel
 
 // In the guest the name is the service's; on the host, VM/service.
@@ -122,8 +88,8 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
 
     if (!link) {
         bool bad = !strchr(name, '/');
-        mux_apps_answer(fd, answers, bad ? MUX_CODE_BAD_NAME : MUX_CODE_NO_SERVICE,
-                        bad ? "write VM/service" : "no such VM", name);
+        mux_greeting_refuse(fd, answers, bad ? MUX_CODE_BAD_NAME : MUX_CODE_NO_SERVICE,
+                            bad ? "write VM/service" : "no such VM", name);
         close(fd);
         return;
     }
@@ -138,7 +104,7 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
         joint->channel = channel;
         return;
     }
-    mux_apps_answer(fd, answers, open_code(r), link->name, name);
+    mux_greeting_refuse(fd, answers, open_code(r), link->name, name);
     if (joint->watch.fd < 0)
         close(fd);
     link->refused++;
@@ -219,6 +185,16 @@ static void add_visitor(MuxApps *apps, int fd)
         apps->timer = g_timeout_add_seconds(1, on_timer, apps);
 }
 
+// Whoever has been silent longest goes: most say their name at once, and must not suffer from those
+// who do not.
+static void make_room(MuxApps *apps)
+{
+    MuxList *first = mux_list_first(&apps->visitors);
+
+    if (apps->count >= VISITORS_MAX)
+        visitor_free(mux_container(first, Visitor, node));
+}
+
 static int open_reserve(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -241,10 +217,9 @@ static void on_listener(MuxWatch *watch)
 
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && apps->count < VISITORS_MAX) {
+        if (fd >= 0) {
+            make_room(apps);
             add_visitor(apps, fd);
-        } else if (fd >= 0) {
-            close(fd);
         } else if (errno == EMFILE || errno == ENFILE) {
             turn_away(apps);
             return;

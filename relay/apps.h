@@ -5,8 +5,6 @@
 #pragma once
 
 #include <glib.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #include "relay.h"
 
@@ -15,6 +13,3 @@ MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error);
 // Closes the socket, removes it, and drops those who have not yet said a name. NULL is fine;
 // returns NULL.
 MuxApps *mux_apps_free(MuxApps *apps);
-
-// Tells an app that its channel was not opened, if it wants to know.
-void mux_apps_answer(int fd, bool answers, uint32_t code, const char *link, const char *name);

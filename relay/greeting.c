@@ -8,8 +8,11 @@
 #include "greeting.h"
 
 #include <errno.h>
+#include <glib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "proto/name.h"
 
 #define PIPE_PREFIX "pipe:"
 
@@ -55,4 +58,36 @@ int mux_greeting_read(MuxGreeting *greeting, int fd)
     greeting->name[greeting->length] = '\0';
     drop_prefix(greeting);
     return 0;
+}
+
+static const char *explain(uint32_t code)
+{
+    switch (code) {
+    case MUX_CODE_NO_SERVICE:
+        return "no such service is registered there";
+    case MUX_CODE_DENIED:
+        return "the policy does not allow it";
+    case MUX_CODE_REFUSED:
+        return "its handler would not take the connection";
+    case MUX_CODE_LIMIT:
+        return "too many channels are open";
+    case MUX_CODE_TIMEOUT:
+        return "no answer came in time";
+    case MUX_CODE_LINK_DOWN:
+        return "there is no session with the other side";
+    case MUX_CODE_BAD_NAME:
+        return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ - and 1024 bytes";
+    default:
+        return "the other side closed it";
+    }
+}
+
+void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *link, const char *name)
+{
+    g_autofree char *shown = g_strndup(name, 40);
+    g_autofree char *line =
+        g_strdup_printf("ERR %s %s: '%s': %s\n", mux_code_name(code), link, shown, explain(code));
+
+    if (answers)
+        (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
 }

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The name that an app writes first, and how the end of it says what the app expects.
+// The name that an app writes first, how its end says what the app expects, and the refusal.
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/limits.h"
 
@@ -24,3 +25,7 @@ typedef struct MuxGreeting {
 // Reads from the socket up to the name's end and not a byte further: what follows stays for the
 // channel. 0 when the name is whole, one of the above, or a negative errno.
 int mux_greeting_read(MuxGreeting *greeting, int fd);
+
+// Tells an app that its channel was not opened, and why, if it wants to know. `link` and `name` say
+// which.
+void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *link, const char *name);

@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "apps.h"
+#include "greeting.h"
 
 #define PIECES 64
 
@@ -273,7 +273,7 @@ void mux_joint_accepted(MuxJoint *joint)
 void mux_joint_reset(MuxJoint *joint, uint32_t code)
 {
     if (joint->state == MUX_JOINT_OPENING) {
-        mux_apps_answer(joint->watch.fd, joint->answers, code, joint->link->name, joint->name);
+        mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->link->name, joint->name);
         joint->link->refused++;
     }
     end(joint, MUX_CODE_CLOSED, true);
@@ -283,7 +283,7 @@ void mux_joint_expire(MuxJoint *joint)
 {
     g_info("link %s: channel to '%s' timed out", joint->link->name, joint->name);
     if (joint->state == MUX_JOINT_OPENING)
-        mux_apps_answer(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->link->name,
-                        joint->name);
+        mux_greeting_refuse(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->link->name,
+                            joint->name);
     end(joint, MUX_CODE_TIMEOUT, true);
 }

@@ -245,7 +245,12 @@ static void set_timer(MuxLink *link)
     // The joints' times are looked at once a second.
     if (!mux_list_empty(&link->unsettled))
         deadline = MIN(deadline, mux_loop_now(link->relay->loop) + G_USEC_PER_SEC);
-    g_source_set_ready_time(link->timer, deadline == UINT64_MAX ? -1 : (gint64)deadline);
+    // A timer that fires too early is set again then; that is cheaper than moving it with every
+    // byte.
+    if (deadline >= link->armed_us)
+        return;
+    link->armed_us = deadline;
+    g_source_set_ready_time(link->timer, (gint64)deadline);
 }
 
 static void on_pump(MuxJob *job)
@@ -286,6 +291,7 @@ static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
 
     (void)callback;
     g_source_set_ready_time(source, -1);
+    link->armed_us = UINT64_MAX;
     expire_joints(link);
     mux_link_kick(link);
     return G_SOURCE_CONTINUE;
@@ -306,6 +312,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
 
     link->relay = relay;
     link->name = g_strdup(name);
+    link->armed_us = UINT64_MAX;
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     mux_job_init(&link->pump, on_pump);

@@ -26,6 +26,7 @@ struct MuxLink {
     MuxList joints;    // whose channels flow
     MuxList unsettled; // that are being connected or opened, oldest first
     MuxJob pump;
+    uint64_t armed_us;        // when the timer fires; UINT64_MAX: never
     GSource *timer;           // the session's deadline, and the unsettled joints'
     uint64_t opened, refused; // channels, since the start
     MuxLinkEnd end;

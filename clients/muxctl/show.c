@@ -77,6 +77,8 @@ static void print_link(json_object *link)
     if (session)
         (void)printf("  session %s, peer %s%s\n", text(session, "id"), text(session, "peer"),
                      json_object_get_boolean(get(session, "silent")) ? ", silent" : "");
+    if (strcmp(text(link, "state"), "greeting") == 0)
+        (void)printf("  the other end has not answered yet: is its daemon running?\n");
     if (end)
         (void)printf("  last session ended %.1fs ago: %s\n",
                      json_object_get_double(get(end, "age")), text(end, "reason"));

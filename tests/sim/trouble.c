@@ -234,7 +234,7 @@ void trouble_storm(World *world)
 {
     Run *run = world->run;
 
-    for (unsigned i = 0; i < 4; i++) {
+    while (!world->end[GUEST]->told_up || !world->end[HOST]->told_up) {
         world_pump(world, GUEST);
         world_pump(world, HOST);
     }

@@ -41,13 +41,18 @@ static void check(World *world, unsigned side)
     world_leave(world);
 }
 
-static void pass_time(Run *run)
+static void pass_time(World *world)
 {
+    Run *run = world->run;
     uint64_t kind = run_below(run, 1000);
 
     if (kind < 900) {
         run->now_us += run_size(run, 4000);
-    } else if (kind < 980) {
+        return;
+    }
+    // An end whose greeting is not answered in ten seconds greets again, which may cost one more session.
+    run->troubles += !world->end[0]->told_up || !world->end[1]->told_up;
+    if (kind < 980) {
         run->now_us += run_below(run, 3000000);
     } else {
         run->now_us += kind < 998 ? run_below(run, 25000000) : 3600000000u;
@@ -67,7 +72,7 @@ static void step(World *world)
     else if (what < 95)
         act(world, what % 2);
     else
-        pass_time(run);
+        pass_time(world);
 }
 
 // --- kinds of worlds --------------------------------------------------------------------------------
@@ -111,9 +116,9 @@ static void choose_crowd(World *world)
 static void choose(World *world)
 {
     Run *run = world->run;
-    static const unsigned troubles[] = {0, 3, 10, 30, 100};
+    static const unsigned troubles[] = {0, 2, 5, 15, 50};
 
-    world->steps = 100 + (unsigned)run_below(run, 700);
+    world->steps = 200 + (unsigned)run_below(run, 1800);
     world->trouble = troubles[run_below(run, 5)];
     run->starved = run_chance(run, 5);
     for (unsigned side = 0; side < 2; side++) {
