@@ -17,6 +17,8 @@
 #include "limits.h"
 #include "session-private.h"
 
+#define RESET_STORM "resets in a storm"
+
 #define IGN (MUX_CHANNEL_STATES)
 #define ERR (MUX_CHANNEL_STATES + 1)
 
@@ -272,7 +274,7 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
         return NULL;
     case MUX_IN_RESET:
         event->type = MUX_EVENT_RESET;
-        return count_reset(channel) ? NULL : "resets in a storm";
+        return count_reset(channel) ? NULL : RESET_STORM;
     case MUX_IN_CREDIT:
         return raise_credit(channel, payload);
     case MUX_IN_RECLAIM:
@@ -290,12 +292,16 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
 }
 
 // The peer has forgotten the channel, and may open another one in its place: it must not count here
-// any more, though a frame of it has yet to be sent. Nobody would read that frame.
-static void forget(MuxChannel *channel)
+// any more, though a frame of it has yet to be sent. Nobody would read that frame. It counts as a
+// reset all the same: what is refused at once would else be the way to a storm.
+static const char *forget(MuxChannel *channel)
 {
+    if (!count_reset(channel))
+        return RESET_STORM;
     channel->wants = 0;
     mux_list_remove(&channel->control);
     mux_channel_sweep(channel);
+    return NULL;
 }
 
 int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_t *payload,
@@ -305,10 +311,13 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
     MuxChannelState next;
     int r = mux_channel_step(channel->state, input, &next);
 
+    if (channel->wants & MUX_WANT_OPEN) {
+        *ret_error = "a frame of a channel that was never opened";
+        return 1;
+    }
     if (r == MUX_CHANNEL_IGNORE) {
-        if (frame->type == MUX_FRAME_RESET)
-            forget(channel);
-        return 0;
+        *ret_error = frame->type == MUX_FRAME_RESET ? forget(channel) : NULL;
+        return *ret_error ? 1 : 0;
     }
     if (r == MUX_CHANNEL_ERROR) {
         *ret_error = "a frame that the channel's state does not allow";

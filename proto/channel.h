@@ -71,6 +71,7 @@ struct MuxChannel {
     bool pending;  // counted as not yet answered
     bool ready;    // the owner has bytes to send
     bool stopped;  // the owner takes no more bytes
+    bool fin_out;  // our FIN was sent
     bool released; // the owner has closed it; freed when the last frame is out
 };
 

@@ -32,6 +32,7 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
     uint64_t untrusted_credit = mux_get64(payload);
     uint16_t untrusted_length = mux_get16(payload + 8);
     bool odd = frame->channel % 2 == 1;
+    MuxCredit credit = {0};
     size_t service;
 
     if (odd == (session->role == MUX_GUEST) || frame->channel <= session->peer_last)
@@ -44,6 +45,8 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
         return "OPEN with a name longer than the frame";
     if (!mux_name_valid((const char *)payload + 10, untrusted_length, &service))
         return "OPEN with a name that is none";
+    if (!mux_credit_raise(&credit, untrusted_credit))
+        return "OPEN with a credit beyond reason";
 
     MuxChannel *channel = mux_channel_new(session, frame->channel, MUX_CHANNEL_ASKED);
     if (!channel) {
@@ -51,8 +54,7 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
         return NULL;
     }
     session->peer_last = frame->channel;
-    if (!mux_credit_raise(&channel->credit, untrusted_credit))
-        return "OPEN with a credit beyond reason";
+    channel->credit = credit;
     if (session->alive > mux_session_most_alive(session)) {
         mux_channel_close(channel, MUX_CODE_LIMIT);
         return NULL;

@@ -115,7 +115,7 @@ static bool put_one(MuxChannel *channel, uint8_t want)
     case MUX_WANT_STOP:
         return put_empty(session, MUX_FRAME_STOP, id);
     case MUX_WANT_FIN:
-        return put_empty(session, MUX_FRAME_FIN, id);
+        return channel->fin_out = put_empty(session, MUX_FRAME_FIN, id);
     default:
         assert(want == MUX_WANT_RESET);
         return put_reset(channel);

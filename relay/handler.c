@@ -16,7 +16,7 @@ static void try_connect(MuxJoint *joint);
 
 static void refuse(MuxJoint *joint, MuxCode code, const char *why)
 {
-    g_info("link %s: channel to '%s' refused: %s", joint->link->name, joint->name, why);
+    mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' refused: %s", joint->name, why);
     joint->link->refused++;
     mux_joint_free(joint, code);
 }

@@ -281,7 +281,7 @@ void mux_joint_reset(MuxJoint *joint, uint32_t code)
 
 void mux_joint_expire(MuxJoint *joint)
 {
-    g_info("link %s: channel to '%s' timed out", joint->link->name, joint->name);
+    mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' timed out", joint->name);
     if (joint->state == MUX_JOINT_OPENING)
         mux_greeting_refuse(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->link->name,
                             joint->name);

@@ -18,10 +18,31 @@
 #include "joint.h"
 #include "proto/limits.h"
 
+// A peer that starts sessions or opens channels as fast as it can must not fill the log with it.
+#define LOGS_BURST      50
+#define LOGS_PER_SECOND 5
+
 #define PIECES          64
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
 #define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
 #define OPEN_TIME_US    (30 * G_USEC_PER_SEC)
+
+void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!mux_bucket_take(&link->log, (uint64_t)g_get_monotonic_time())) {
+        link->unlogged++;
+        return;
+    }
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    if (link->unlogged > 0)
+        g_warning("link %s: %u messages were not logged: too many", link->name, link->unlogged);
+    link->unlogged = 0;
+    g_log_structured(G_LOG_DOMAIN, level, "MESSAGE", "link %s: %s", link->name, text);
+}
 
 // Pieces for one joint, lent by the session's buffer.
 typedef struct Gather {
@@ -83,8 +104,8 @@ static void session_ended(MuxLink *link, const char *why, const char *detail)
     g_free(link->end.why);
     link->end.why = detail ? g_strdup_printf("%s: %s", why, detail) : g_strdup(why);
     link->end.when_us = mux_loop_now(link->relay->loop);
-    g_message("link %s: session ended: %s (%u channels closed)", link->name, link->end.why,
-              link->end.channels);
+    mux_link_log(link, G_LOG_LEVEL_MESSAGE, "session ended: %s (%u channels closed)", link->end.why,
+                 link->end.channels);
 }
 
 static void on_up(MuxLink *link)
@@ -93,9 +114,10 @@ static void on_up(MuxLink *link)
 
     mux_session_info(link->session, &info);
     link->end.channels = 0;
-    g_message("link %s: session up (id %016" G_GINT64_MODIFIER "x, peer %016" G_GINT64_MODIFIER
-              "x, protocol %u)",
-              link->name, info.id, info.peer_id, info.version);
+    mux_link_log(link, G_LOG_LEVEL_MESSAGE,
+                 "session up (id %016" G_GINT64_MODIFIER "x, peer %016" G_GINT64_MODIFIER
+                 "x, protocol %u)",
+                 info.id, info.peer_id, info.version);
 }
 
 static void on_down(MuxLink *link, const MuxEvent *event)
@@ -143,13 +165,13 @@ static void on_event(MuxLink *link, const MuxEvent *event)
         on_down(link, event);
         break;
     case MUX_EVENT_REJECT:
-        g_warning("link %s: no session: %s", link->name, event->detail);
+        mux_link_log(link, G_LOG_LEVEL_WARNING, "no session: %s", event->detail);
         break;
     case MUX_EVENT_SILENT:
-        g_warning("link %s: the other end is silent (paused?)", link->name);
+        mux_link_log(link, G_LOG_LEVEL_WARNING, "the other end is silent (paused?)");
         break;
     case MUX_EVENT_HEARD:
-        g_message("link %s: the other end is heard again", link->name);
+        mux_link_log(link, G_LOG_LEVEL_MESSAGE, "the other end is heard again");
         break;
     case MUX_EVENT_DATA: // gathered
     case MUX_EVENT_NONE:
@@ -207,7 +229,7 @@ static void on_port_up(void *user)
 {
     MuxLink *link = user;
 
-    g_info("link %s: port %s connected", link->name, mux_port_spec(link->port));
+    mux_link_log(link, G_LOG_LEVEL_INFO, "port %s connected", mux_port_spec(link->port));
     start_session(link);
 }
 
@@ -221,7 +243,7 @@ static void on_port_down(void *user, const char *why)
     if (was_up)
         session_ended(link, "the port went down", why);
     else
-        g_info("link %s: the port went down: %s", link->name, why);
+        mux_link_log(link, G_LOG_LEVEL_INFO, "the port went down: %s", why);
 }
 
 // --- sending and time
@@ -313,6 +335,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     link->relay = relay;
     link->name = g_strdup(name);
     link->armed_us = UINT64_MAX;
+    mux_bucket_init(&link->log, LOGS_BURST, LOGS_PER_SECOND, mux_loop_now(relay->loop));
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     mux_job_init(&link->pump, on_pump);

@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "port.h"
+#include "proto/bucket.h"
 #include "proto/session.h"
 #include "relay.h"
 
@@ -29,6 +30,8 @@ struct MuxLink {
     uint64_t armed_us;        // when the timer fires; UINT64_MAX: never
     GSource *timer;           // the session's deadline, and the unsettled joints'
     uint64_t opened, refused; // channels, since the start
+    MuxBucket log;            // what the other side makes us log
+    unsigned unlogged;
     MuxLinkEnd end;
 };
 
@@ -39,3 +42,6 @@ MuxLink *mux_link_free(MuxLink *link);
 
 // Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.
 void mux_link_kick(MuxLink *link);
+
+// Logs something that the other side brought about, unless it brings about too much.
+void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...) G_GNUC_PRINTF(3, 4);

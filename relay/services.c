@@ -15,7 +15,9 @@
 #include "proto/name.h"
 #include "services-private.h"
 
-#define MAX_CHANNELS_DEFAULT MUX_CHANNELS_DEFAULT
+// A channel to an exec service is a process, and it is the other side that opens channels.
+#define MAX_CHANNELS_EXEC    64
+#define MAX_CHANNELS_CONNECT MUX_CHANNELS_DEFAULT
 
 static void service_clear(gpointer pointer)
 {
@@ -127,7 +129,7 @@ static bool read_service(MuxService *service, json_object *object, GError **erro
     static const char *const known[] = {"service",      "connect",     "exec", "vms",
                                         "max_channels", "description", NULL};
     const char *name = NULL, *description = NULL;
-    guint64 max_channels = MAX_CHANNELS_DEFAULT;
+    guint64 max_channels = 0;
 
     if (!mux_json_known(object, known, error) ||
         !mux_json_string(object, "service", &name, error) ||
@@ -137,7 +139,9 @@ static bool read_service(MuxService *service, json_object *object, GError **erro
         !mux_json_string(object, "description", &description, error))
         return false;
     service->name = g_strdup(name);
-    service->max_channels = (guint32)max_channels;
+    service->max_channels = max_channels    ? (guint32)max_channels
+                            : service->argv ? MAX_CHANNELS_EXEC
+                                            : MAX_CHANNELS_CONNECT;
     service->description = g_strdup(description ? description : "");
     return true;
 }

@@ -124,6 +124,9 @@ void chan_event(Chan *chan, const MuxEvent *event)
         run_check(end->run, entry->guest_id == end_guest_id(end) && entry->host_id == end_host_id(end),
                   "an event of another session");
 
+    if (event->type != MUX_EVENT_DATA)
+        run_trace(end->run, "%s: event %d of %u", end->side ? "host" : "guest", event->type,
+                  chan->number);
     switch (event->type) {
     case MUX_EVENT_ACCEPT:
         on_accept(chan);
@@ -222,6 +225,7 @@ static void finish(Chan *chan)
     entry->fin[chan->end->side] = true;
     entry->fin_at[chan->end->side] = chan->sent;
     chan->fin_sent = true;
+    run_trace(chan->end->run, "%s: FIN of %u", chan->end->side ? "host" : "guest", chan->number);
     mux_channel_fin(chan->mux);
 }
 
@@ -283,6 +287,7 @@ void chan_stop(Chan *chan)
 {
     if (!chan->open)
         run_count(chan->end->run, COVER_STOP_EARLY);
+    run_trace(chan->end->run, "%s: stops %u", chan->end->side ? "host" : "guest", chan->number);
     chan->stop_sent = true;
     chan_entry(chan)->stopped[chan->end->side] = true;
     mux_channel_stop(chan->mux);
@@ -292,6 +297,7 @@ void chan_close(Chan *chan, MuxCode code)
 {
     Entry *entry = chan_entry(chan);
 
+    run_trace(chan->end->run, "%s: closes %u", chan->end->side ? "host" : "guest", chan->number);
     entry->closed[chan->end->side] = true;
     entry->code[chan->end->side] = code;
     entry->at[chan->end->side] = NULL;

@@ -77,6 +77,7 @@
     X(LOSE_WRITE, "a whole write lost", true)                                                      \
     X(REPEAT, "stale bytes", true)                                                                 \
     X(REPEAT_WRITE, "a whole write repeated", true)                                                \
+    X(CUT_FRAME, "a cut frame that nobody noticed until the port was opened again", false)         \
     X(STALL, "a stall", true)                                                                      \
     X(LONG_PAUSE, "a pause of more than ten seconds", true)                                        \
     X(CALM_SEED, "a seed without any trouble", true)

@@ -107,6 +107,7 @@ Chan *end_open(End *end)
     count_open(run, r);
     if (r == 0) {
         chan->mux = mux;
+        run_trace(run, "%s: opens %u", name_of(end), number);
         return chan;
     }
     run_check(run, r != -ENOMEM || run->starved, "no memory");
@@ -133,6 +134,7 @@ static void on_open(End *end, const MuxEvent *event)
               "OPEN of another session");
     Chan *chan = end_adopt(end, number, false, event->channel);
     mux_channel_set_user(event->channel, chan);
+    run_trace(run, "%s: OPEN of %u", name_of(end), number);
 }
 
 static void on_down(End *end, const MuxEvent *event)

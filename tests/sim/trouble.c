@@ -89,10 +89,9 @@ static void guest_crashes(World *world)
 static void host_reconnects(World *world)
 {
     run_count(world->run, COVER_RECONNECT);
-    port_closed(world, HOST);
     lose_some(world, GUEST);
     lose_some(world, HOST);
-    port_opened(world, HOST);
+    trouble_reconnect(world);
 }
 
 static void host_crashes(World *world)
@@ -144,6 +143,7 @@ static void restore(World *world)
     End *guest = world->end[GUEST] = world->snapshot;
     guest->clock_us -= (int64_t)(run->now_us - world->snapshot_us);
     world->snapshot = NULL;
+    world->cut = true;
     run_count(run, guest->told_up ? COVER_RESTORE_UP : COVER_RESTORE_GREETING);
     tear_ledger(world);
     lose_some(world, GUEST);
@@ -168,6 +168,7 @@ static void spoil(World *world)
     switch (run_below(run, 4)) {
     case 0:
         run_count(run, COVER_LOSE_TAIL);
+        world->cut = true;
         pipe_lose_tail(pipe, 1 + (size_t)run_size(run, 65536));
         break;
     case 1:
@@ -190,6 +191,12 @@ static void stall(World *world)
     Pipe *pipe = &world->pipe[run_below(world->run, 2)];
     run_count(world->run, COVER_STALL);
     pipe->stalled = !pipe->stalled;
+}
+
+void trouble_reconnect(World *world)
+{
+    port_closed(world, HOST);
+    port_opened(world, HOST);
 }
 
 typedef struct Trouble {

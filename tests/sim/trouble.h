@@ -10,3 +10,5 @@
 void trouble_make(World *world);
 // Opens and closes without end while the other end stands still.
 void trouble_storm(World *world);
+// The host closes the port and opens it again.
+void trouble_reconnect(World *world);

@@ -15,6 +15,7 @@ typedef struct World {
     Arena *arena;  // the guest's memory; NULL: the heap
     End *snapshot; // the guest in the copy that was taken, or NULL
     uint64_t snapshot_us;
+    bool cut; // a frame may have lost its end without anyone knowing
     MuxLimits limits[2];
     Habits habits[2];
     unsigned steps;
