@@ -16,8 +16,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
-
 bool mux_address_unix(const char *path, MuxAddress *ret_address, GError **error)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -109,51 +107,4 @@ int mux_address_connected(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &length) < 0)
         return -errno;
     return -result;
-}
-
-static bool set_path_error(GError **error, const char *path, const char *what)
-{
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "cannot listen on %s: %s", path, what);
-    return false;
-}
-
-// Makes way for a new socket, or says why not.
-static bool clear_path(const char *path, const MuxAddress *address, GError **error)
-{
-    struct stat st;
-    int fd = -1;
-
-    if (lstat(path, &st) < 0)
-        return errno == ENOENT || set_path_error(error, path, g_strerror(errno));
-    if (!S_ISSOCK(st.st_mode))
-        return set_path_error(error, path, "there is something that is not a socket; move it away");
-
-    int r = mux_address_connect(address, &fd);
-    if (fd >= 0)
-        close(fd);
-    if (r != -ECONNREFUSED)
-        return set_path_error(error, path, "another daemon listens there; stop it first");
-    return unlink(path) == 0 || set_path_error(error, path, g_strerror(errno));
-}
-
-int mux_address_listen(const char *path, mode_t mode, GError **error)
-{
-    MuxAddress address;
-
-    if (!mux_address_unix(path, &address, error) || !clear_path(path, &address, error))
-        return -1;
-
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    // The mode comes from the umask, so there is no moment with a wrong one and no path to race
-    // for.
-    mode_t before = umask(~mode & 0777);
-    int r = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)&address.storage, address.length);
-    umask(before);
-    if (r < 0 || listen(fd, BACKLOG) < 0) {
-        set_path_error(error, path, g_strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    return fd;
 }

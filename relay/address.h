@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Where a socket is: `unix:PATH`, `listen:PATH` or `tcp:HOST:PORT` (numeric HOST, `[…]` for IPv6),
-// and how sockets are made. All descriptors come back nonblocking and close-on-exec.
+// Where a socket is, `unix:PATH` or `tcp:HOST:PORT` (numeric HOST, `[…]` for IPv6), and connecting
+// to it. Descriptors come back nonblocking and close-on-exec.
 #pragma once
 
 #include <glib.h>
@@ -27,7 +27,3 @@ bool mux_address_unix(const char *path, MuxAddress *ret_address, GError **error)
 int mux_address_connect(const MuxAddress *address, int *ret_fd);
 // What came of MUX_CONNECTING: 0 or a negative errno.
 int mux_address_connected(int fd);
-
-// Listens on a unix socket of `path` with `mode`. A socket that nobody listens on any more is
-// replaced; anything else that is there is not touched. -1 with an error that says who is there.
-int mux_address_listen(const char *path, mode_t mode, GError **error);

@@ -10,16 +10,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "address.h"
 #include "control.h"
 #include "greeting.h"
 #include "joint.h"
+#include "listener.h"
+#include "proto/bucket.h"
 
 #define VISITORS_MAX   4096
 #define NAME_TIME_US   (10 * G_USEC_PER_SEC)
@@ -35,11 +34,9 @@ typedef struct Visitor {
 
 struct MuxApps {
     MuxRelay *relay;
-    MuxWatch listener;
-    char *path;
-    dev_t dev; // of the socket that we made, so that we remove no other one
-    ino_t ino;
-    int reserve; // a descriptor to be closed when there are no others
+    MuxListener listener;
+    MuxBucket complaints; // in the log
+    int reserve;          // a descriptor to be closed when there are no others
     MuxList visitors;
     guint count;
     guint timer; // GLib source while there are visitors, or 0
@@ -125,10 +122,13 @@ static void on_visitor(MuxWatch *watch)
     Visitor *visitor = mux_container(watch, Visitor, watch);
     MuxApps *apps = visitor->apps;
     MuxGreeting *greeting = &visitor->greeting;
+    size_t before = greeting->length;
     int r = mux_greeting_read(greeting, watch->fd);
 
     if (r == MUX_GREETING_MORE) {
-        mux_watch_drained(watch, EPOLLIN);
+        // The end may be right behind what was read, and is not reported again.
+        if (greeting->length == before)
+            mux_watch_drained(watch, EPOLLIN);
         return;
     }
     if (r == MUX_GREETING_BAD && greeting->length >= MUX_GREETING_MAX) {
@@ -200,31 +200,47 @@ static int open_reserve(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-// No descriptor is left. Whoever waits is turned away, rather than left waiting.
+static void complain(MuxApps *apps)
+{
+    if (mux_bucket_take(&apps->complaints, (uint64_t)g_get_monotonic_time()))
+        g_warning("no file descriptors left: connections are turned away (see LimitNOFILE, "
+                  "ulimit -n)");
+}
+
+// Not one descriptor is left. Whoever waits is turned away, rather than left waiting.
 static void turn_away(MuxApps *apps)
 {
-    g_warning("out of file descriptors: a connection is turned away (see LimitNOFILE, ulimit -n)");
+    complain(apps);
     close(apps->reserve);
-    int fd = accept4(apps->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = mux_listener_accept(&apps->listener);
     if (fd >= 0)
         close(fd);
     apps->reserve = open_reserve();
 }
 
+static void welcome(MuxApps *apps, int fd)
+{
+    if (fd >= apps->relay->most_fd) {
+        complain(apps);
+        close(fd);
+        return;
+    }
+    make_room(apps);
+    add_visitor(apps, fd);
+}
+
 static void on_listener(MuxWatch *watch)
 {
-    MuxApps *apps = mux_container(watch, MuxApps, listener);
+    MuxApps *apps = mux_container(watch, MuxApps, listener.watch);
 
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = mux_listener_accept(&apps->listener);
         if (fd >= 0) {
-            make_room(apps);
-            add_visitor(apps, fd);
-        } else if (errno == EMFILE || errno == ENFILE) {
+            welcome(apps, fd);
+        } else if (fd == -EMFILE || fd == -ENFILE) {
             turn_away(apps);
             return;
-        } else if (errno != EINTR && errno != ECONNABORTED) {
-            mux_watch_drained(watch, EPOLLIN);
+        } else if (fd == -EAGAIN) {
             return;
         }
     }
@@ -232,48 +248,33 @@ static void on_listener(MuxWatch *watch)
 
 MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error)
 {
-    struct stat st;
-    int fd = mux_address_listen(path, 0666, error);
-    if (fd < 0)
-        return NULL;
-
     MuxApps *apps = g_new0(MuxApps, 1);
+
     apps->relay = relay;
-    apps->path = g_strdup(path);
     apps->reserve = open_reserve();
     apps->controls = mux_controls_new(relay);
+    mux_bucket_init(&apps->complaints, 1, 1, mux_loop_now(relay->loop));
     mux_list_init(&apps->visitors);
-    if (lstat(path, &st) == 0) {
-        apps->dev = st.st_dev;
-        apps->ino = st.st_ino;
-    }
-    mux_watch_init(&apps->listener);
-    int r = mux_watch_start(&apps->listener, relay->loop, fd, EPOLLIN, on_listener);
-    if (r == 0)
+    mux_listener_init(&apps->listener);
+    if (mux_listener_open(&apps->listener, relay->loop, path, 0666, on_listener, error))
         return apps;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s: %s", path, g_strerror(-r));
-    close(fd);
     return mux_apps_free(apps);
 }
 
 MuxApps *mux_apps_free(MuxApps *apps)
 {
     MuxList *first;
-    struct stat st;
 
     if (!apps)
         return NULL;
-    if (lstat(apps->path, &st) == 0 && st.st_dev == apps->dev && st.st_ino == apps->ino)
-        (void)unlink(apps->path);
+    mux_listener_close(&apps->listener);
     while ((first = mux_list_first(&apps->visitors)))
         visitor_free(mux_container(first, Visitor, node));
     if (apps->timer)
         g_source_remove(apps->timer);
     mux_controls_free(apps->controls);
-    mux_watch_close(&apps->listener);
     if (apps->reserve >= 0)
         close(apps->reserve);
-    g_free(apps->path);
     g_free(apps);
     return NULL;
 }

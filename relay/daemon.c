@@ -20,6 +20,8 @@
 #include "notify.h"
 #include "services.h"
 
+#define DESCRIPTORS_KEPT 64
+
 typedef struct CommonOptions {
     gboolean version, verbose;
     char *socket, *config, *services;
@@ -179,14 +181,16 @@ static gboolean on_hup(gpointer user)
 }
 
 // Each channel is a descriptor; the usual soft limit of 1,024 is for programs that use select().
-static void raise_descriptor_limit(void)
+static void raise_descriptor_limit(MuxRelay *relay)
 {
-    struct rlimit limit;
+    struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
     }
+    int most = (int)MIN(limit.rlim_cur, G_MAXINT);
+    relay->most_fd = most - MIN(DESCRIPTORS_KEPT, most / 4);
 }
 
 // --- start and end
@@ -253,7 +257,7 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {
-        raise_descriptor_limit();
+        raise_descriptor_limit(&daemon.relay);
         status = start(&daemon, &error) ? 0 : 1;
         if (status == 0)
             serve(&daemon);

@@ -5,6 +5,7 @@
 // accept; or refuse, with the code that says why. A channel is accepted only when its handler is
 // there.
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,6 +55,11 @@ static void on_connected(MuxWatch *watch)
 
 static void adopt(MuxJoint *joint, int fd, bool connecting)
 {
+    if (fd >= joint->link->relay->most_fd) {
+        close(fd);
+        refuse(joint, MUX_CODE_LIMIT, "no file descriptors left (see LimitNOFILE, ulimit -n)");
+        return;
+    }
     // What a fresh socket is ready for is reported at once, so nothing is missed meanwhile.
     int r = mux_watch_start(&joint->watch, joint->link->relay->loop, fd,
                             connecting ? EPOLLOUT | EPOLLHUP : 0, on_connected);
@@ -63,6 +69,13 @@ static void adopt(MuxJoint *joint, int fd, bool connecting)
     } else if (!connecting) {
         accept_channel(joint);
     }
+}
+
+// What is short here is no fault of the handler's.
+static MuxCode failure_code(int r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS ? MUX_CODE_LIMIT
+                                                                         : MUX_CODE_REFUSED;
 }
 
 static void try_connect(MuxJoint *joint)
@@ -77,7 +90,7 @@ static void try_connect(MuxJoint *joint)
     if (r == MUX_CONNECT_BUSY)
         joint->retry = g_timeout_add(BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
-        refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
+        refuse(joint, failure_code(r), g_strerror(-r));
     else
         adopt(joint, fd, r == MUX_CONNECTING);
 }

@@ -133,7 +133,8 @@ static void on_down(MuxLink *link, const MuxEvent *event)
 
 static void on_reset(MuxLink *link, const MuxEvent *event)
 {
-    link->end.channels++;
+    if (!mux_session_is_up(link->session)) // the session's end, not the peer, resets it
+        link->end.channels++;
     if (event->user)
         mux_joint_reset(event->user, event->code);
     else

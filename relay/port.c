@@ -12,12 +12,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
+#include "listener.h"
 
 #define RETRY_MS 250 // one connect() on a path that is not there costs microseconds
 
@@ -28,15 +27,13 @@ struct MuxPort {
     PortKind kind;
     PortState state;
     MuxLoop *loop;
-    MuxWatch watch;    // the pipe
-    MuxWatch listener; // PORT_LISTEN: where it comes from
-    MuxJob failing;    // `down` is due
+    MuxWatch watch;       // the pipe
+    MuxListener listener; // PORT_LISTEN: where it comes from
+    MuxJob failing;       // `down` is due
     char *spec;
-    char *path;       // of the device or socket; NULL for a device that is not there
-    char *detail;     // why it is not up
-    guint retry;      // GLib source, or 0
-    dev_t listen_dev; // of the socket that we made, so that we remove no other one
-    ino_t listen_ino;
+    char *path;   // of the device or socket; NULL for a device that is not there
+    char *detail; // why it is not up
+    guint retry;  // GLib source, or 0
     const MuxPortEvents *events;
     void *user;
 };
@@ -93,7 +90,7 @@ static void go_down(MuxPort *port, PortState next, const char *why)
     else
         set_detail(port, why);
     if (port->kind == PORT_LISTEN)
-        mux_watch_want(&port->listener, EPOLLIN);
+        mux_watch_want(&port->listener.watch, EPOLLIN);
 }
 
 static void on_failing(MuxJob *job)
@@ -154,13 +151,11 @@ static void adopt(MuxPort *port, int fd)
 
 static void on_listener(MuxWatch *watch)
 {
-    MuxPort *port = mux_container(watch, MuxPort, listener);
-    int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    MuxPort *port = mux_container(watch, MuxPort, listener.watch);
+    int fd = mux_listener_accept(&port->listener);
 
-    if (fd < 0) {
-        mux_watch_drained(watch, EPOLLIN);
+    if (fd < 0)
         return;
-    }
     // A second one waits in the queue until this one is gone.
     mux_watch_want(watch, 0);
     adopt(port, fd);
@@ -206,27 +201,6 @@ static void try_open(MuxPort *port)
         adopt(port, fd);
 }
 
-static bool start_listening(MuxPort *port, GError **error)
-{
-    struct stat st;
-    int fd = mux_address_listen(port->path, 0600, error);
-
-    if (fd < 0)
-        return false;
-    if (lstat(port->path, &st) == 0) {
-        port->listen_dev = st.st_dev;
-        port->listen_ino = st.st_ino;
-    }
-    int r = mux_watch_start(&port->listener, port->loop, fd, EPOLLIN, on_listener);
-    if (r < 0) {
-        close(fd);
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", g_strerror(-r));
-        return false;
-    }
-    set_detail(port, "nobody has connected");
-    return true;
-}
-
 MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *events, void *user,
                       GError **error)
 {
@@ -238,7 +212,7 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
     port->user = user;
     port->spec = g_strdup(spec ? spec : "(found by name)");
     mux_watch_init(&port->watch);
-    mux_watch_init(&port->listener);
+    mux_listener_init(&port->listener);
     mux_job_init(&port->failing, on_failing);
 
     bool listen = spec && g_str_has_prefix(spec, "listen:");
@@ -248,8 +222,10 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
         port->path = g_strdup(listen || connect ? strchr(spec, ':') + 1 : spec);
     if ((listen || connect) && !mux_address_unix(port->path, &address, error))
         return mux_port_free(port);
-    if (listen && !start_listening(port, error))
+    if (listen && !mux_listener_open(&port->listener, loop, port->path, 0600, on_listener, error))
         return mux_port_free(port);
+    if (listen)
+        set_detail(port, "nobody has connected");
     if (!listen && spec)
         port->retry = g_idle_add(on_retry, port);
     return port;
@@ -257,17 +233,12 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
 
 MuxPort *mux_port_free(MuxPort *port)
 {
-    struct stat st;
-
     if (!port)
         return NULL;
     mux_job_cancel(&port->failing);
     cancel_retry(port);
     mux_watch_close(&port->watch);
-    if (port->listener.fd >= 0 && lstat(port->path, &st) == 0 && st.st_dev == port->listen_dev &&
-        st.st_ino == port->listen_ino)
-        (void)unlink(port->path);
-    mux_watch_close(&port->listener);
+    mux_listener_close(&port->listener);
     g_free(port->spec);
     g_free(port->path);
     g_free(port->detail);
@@ -279,10 +250,12 @@ void mux_port_set_device(MuxPort *port, const char *path)
 {
     if (g_strcmp0(port->path, path) == 0)
         return;
+    bool had_one = port->path;
     cancel_retry(port);
     g_free(port->path);
     port->path = g_strdup(path);
-    go_down(port, PORT_CLOSED, "the device was unplugged");
+    if (had_one)
+        go_down(port, PORT_CLOSED, "the device was unplugged");
     if (path)
         try_open(port);
 }

@@ -19,7 +19,9 @@ typedef struct MuxRelay {
     MuxLimits limits;      // for each link
     GPtrArray *links;      // of MuxLink, owned
     MuxServices *services; // that this side has
-    MuxApps *apps;         // the socket that this side's programs connect to
+    int most_fd;   // descriptors from this number on are kept for the daemon itself, so that
+                   // channels cannot take those that ports and control connections need
+    MuxApps *apps; // the socket that this side's programs connect to
 } MuxRelay;
 
 // The link of that name, or NULL.

@@ -14,7 +14,9 @@
 
 static void add_string(json_object *object, const char *key, const char *value)
 {
-    json_object_object_add(object, key, value ? json_object_new_string(value) : NULL);
+    // A service's argument may be any bytes, but JSON is UTF-8.
+    g_autofree char *valid = value ? g_utf8_make_valid(value, -1) : NULL;
+    json_object_object_add(object, key, valid ? json_object_new_string(valid) : NULL);
 }
 
 static void add_number(json_object *object, const char *key, uint64_t value)
