@@ -29,7 +29,9 @@ static bool add_vm(GHashTable *table, const char *name, const char *port, GError
                     "VM '%s': its port must be unix:PATH or listen:PATH, not '%s'", name, port);
         return false;
     }
-    g_hash_table_insert(table, g_strdup(name), g_strdup(port));
+    // The command line was first, and stays.
+    if (!g_hash_table_contains(table, name))
+        g_hash_table_insert(table, g_strdup(name), g_strdup(port));
     return true;
 }
 
@@ -43,6 +45,11 @@ static bool add_option(GHashTable *table, const char *option, GError **error)
         return false;
     }
     g_autofree char *name = g_strndup(option, (gsize)(equals - option));
+    if (g_hash_table_contains(table, name)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "--vm %s: '%s' is given twice",
+                    option, name);
+        return false;
+    }
     return add_vm(table, name, equals + 1, error);
 }
 
@@ -67,46 +74,59 @@ static bool add_configured(GHashTable *table, json_object *vms, GError **error)
     return true;
 }
 
+static bool fits(const MuxLink *link, const char *port)
+{
+    return link && strcmp(mux_port_spec(link->port), port) == 0;
+}
+
+// A link for every VM in the table that has none of that port. NULL with an error.
+static GPtrArray *make_missing(MuxRelay *relay, GHashTable *table, GError **error)
+{
+    g_autoptr(GPtrArray) links = g_ptr_array_new_with_free_func(mux_link_destroy);
+    GHashTableIter iter;
+    gpointer name, port;
+
+    g_hash_table_iter_init(&iter, table);
+    while (g_hash_table_iter_next(&iter, &name, &port)) {
+        if (fits(mux_relay_find(relay, name, strlen(name)), port))
+            continue;
+        MuxLink *link = mux_link_new(relay, name, port, error);
+        if (!link) {
+            g_prefix_error(error, "VM '%s': ", (const char *)name);
+            return NULL;
+        }
+        g_ptr_array_add(links, link);
+    }
+    return g_steal_pointer(&links);
+}
+
 static void drop_others(MuxRelay *relay, GHashTable *table)
 {
     for (guint i = relay->links->len; i-- > 0;) {
         MuxLink *link = g_ptr_array_index(relay->links, i);
         const char *port = g_hash_table_lookup(table, link->name);
-        if (g_strcmp0(port, mux_port_spec(link->port)) != 0) {
+        if (!port || !fits(link, port)) {
             g_message("link %s: not configured any more", link->name);
             g_ptr_array_remove_index(relay->links, i);
         }
     }
 }
 
-static bool make_missing(MuxRelay *relay, GHashTable *table, GError **error)
-{
-    GHashTableIter iter;
-    gpointer name, port;
-
-    g_hash_table_iter_init(&iter, table);
-    while (g_hash_table_iter_next(&iter, &name, &port)) {
-        if (mux_relay_find(relay, name, strlen(name)))
-            continue;
-        MuxLink *link = mux_link_new(relay, name, port, error);
-        if (!link) {
-            g_prefix_error(error, "VM '%s': ", (const char *)name);
-            return false;
-        }
-        g_ptr_array_add(relay->links, link);
-    }
-    return true;
-}
-
 bool mux_vms_apply(MuxRelay *relay, char **options, json_object *vms, GError **error)
 {
     g_autoptr(GHashTable) table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 
-    if (vms && !add_configured(table, vms, error))
-        return false;
     for (char **option = options; option && *option; option++)
         if (!add_option(table, *option, error))
             return false;
+    if (vms && !add_configured(table, vms, error))
+        return false;
+
+    // The new ones first: if one cannot be made, nothing was changed.
+    g_autoptr(GPtrArray) fresh = make_missing(relay, table, error);
+    if (!fresh)
+        return false;
     drop_others(relay, table);
-    return make_missing(relay, table, error);
+    g_ptr_array_extend_and_steal(relay->links, g_steal_pointer(&fresh));
+    return true;
 }

@@ -154,8 +154,9 @@ static void unwant(MuxChannel *channel, uint8_t wants)
         mux_list_remove(&channel->control);
 }
 
-// Takes a step that the table allows; the rest of the channel follows. What would now tell the peer nothing
-// is not sent: a peer that has closed the channel may open another one, and this one must not count then.
+// Takes a step that the table allows; the rest of the channel follows. What would now tell the peer
+// nothing is not sent: a peer that has closed the channel may open another one, and this one must
+// not count then.
 static void enter(MuxChannel *channel, MuxChannelState state)
 {
     channel->state = (uint8_t)state;
@@ -196,10 +197,12 @@ void mux_channel_want(MuxChannel *channel, uint8_t wants)
 void mux_channel_schedule(MuxChannel *channel)
 {
     bool may_send = channel->state == OPEN || channel->state == R_DONE;
-    if (may_send && channel->ready && mux_credit_left(&channel->credit) > 0)
+    if (!may_send || !channel->ready)
+        mux_scheduler_remove(&channel->share);
+    else if (mux_credit_left(&channel->credit) > 0)
         mux_scheduler_add(&channel->session->scheduler, &channel->share);
     else
-        mux_scheduler_remove(&channel->share);
+        mux_scheduler_hold(&channel->share);
 }
 
 // A reader may have lost interest before the channel was open, when no STOP could be sent.
@@ -291,15 +294,20 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
     return NULL;
 }
 
+// Whether a frame that changes nothing here says that the peer has forgotten the channel.
+static bool forgotten(const MuxChannel *channel, MuxFrameType type)
+{
+    return type == MUX_FRAME_RESET || (type == MUX_FRAME_FIN && channel->fin_out);
+}
+
 // The peer has forgotten the channel, and may open another one in its place: it must not count here
 // any more, though a frame of it has yet to be sent. Nobody would read that frame. It counts as a
 // reset all the same: what is refused at once would else be the way to a storm.
-static const char *forget(MuxChannel *channel)
+static const char *forget(MuxChannel *channel, MuxFrameType type)
 {
-    if (!count_reset(channel))
+    if (type == MUX_FRAME_RESET && !count_reset(channel))
         return RESET_STORM;
-    channel->wants = 0;
-    mux_list_remove(&channel->control);
+    unwant(channel, UINT8_MAX);
     mux_channel_sweep(channel);
     return NULL;
 }
@@ -316,7 +324,7 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
         return 1;
     }
     if (r == MUX_CHANNEL_IGNORE) {
-        *ret_error = frame->type == MUX_FRAME_RESET ? forget(channel) : NULL;
+        *ret_error = forgotten(channel, frame->type) ? forget(channel, frame->type) : NULL;
         return *ret_error ? 1 : 0;
     }
     if (r == MUX_CHANNEL_ERROR) {

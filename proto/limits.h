@@ -32,7 +32,8 @@
 
 // An end that resets the channels that it opened itself makes the other end work for nothing
 // (CVE-2023-44487). A sender keeps to the first pair; a receiver ends the session at the second,
-// which leaves room for what a stalled port bunches up.
+// which leaves room for what a stalled port bunches up: MUX_FLIGHT_MAX of RESETs, and another
+// burst.
 #define MUX_RESETS_BURST         4096
 #define MUX_RESETS_PER_SECOND    2048
 #define MUX_RESETS_BURST_IN      (4 * MUX_RESETS_BURST)
@@ -47,6 +48,9 @@
 
 // Bytes that a link's peer may send us unread, all channels together.
 #define MUX_BUDGET_DEFAULT (64u << 20)
+// Of that, for each channel that the peer may open; as many again may be ours, and the floors of
+// both have half of the budget: with less, a floor would be under 256 bytes, and mostly headers.
+#define MUX_BUDGET_LEAST 1024
 
 // The port buffers 128 writes (4 MiB) before it pushes back. This is how much of that we use for
 // data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.

@@ -24,6 +24,7 @@ void mux_share_init(MuxShare *share)
 {
     mux_list_init(&share->node);
     share->deficit = QUANTUM;
+    share->held = false;
 }
 
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
@@ -31,12 +32,21 @@ void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
     if (!mux_list_empty(&share->node))
         return;
     // What is left of a quantum is what a quiet channel may send ahead of the others.
-    mux_list_append(share->deficit > 0 ? &scheduler->fresh : &scheduler->waiting, &share->node);
+    bool quiet = share->deficit > 0 && !share->held;
+    mux_list_append(quiet ? &scheduler->fresh : &scheduler->waiting, &share->node);
+    share->held = false;
 }
 
 void mux_scheduler_remove(MuxShare *share)
 {
     mux_list_remove(&share->node);
+    share->held = false;
+}
+
+void mux_scheduler_hold(MuxShare *share)
+{
+    mux_list_remove(&share->node);
+    share->held = true;
 }
 
 MuxShare *mux_scheduler_next(MuxScheduler *scheduler)

@@ -4,6 +4,7 @@
 // Whose turn it is to send data: deficit round robin by bytes, with those that were quiet first.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "list.h"
@@ -16,6 +17,7 @@ typedef struct MuxScheduler {
 typedef struct MuxShare {
     MuxList node;
     uint32_t deficit; // bytes that it may still send before the next one's turn
+    bool held;        // was taken out with something left to send
 } MuxShare;
 
 void mux_scheduler_init(MuxScheduler *scheduler);
@@ -23,8 +25,10 @@ void mux_share_init(MuxShare *share);
 
 // It has something to send. No effect when it is queued already.
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share);
-// It has nothing to send, or must not. No effect when it is not queued.
+// It has nothing to send. No effect when it is not queued.
 void mux_scheduler_remove(MuxShare *share);
+// It has something to send, and must not for now. It is no quiet one when it comes back.
+void mux_scheduler_hold(MuxShare *share);
 // Whose turn it is; NULL when nobody has anything to send. Its deficit is above 0.
 MuxShare *mux_scheduler_next(MuxScheduler *scheduler);
 // It sent `n` bytes, at most its deficit.

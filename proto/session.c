@@ -13,9 +13,6 @@
 #include "limits.h"
 #include "session-private.h"
 
-// Under this many bytes of window a channel would be all headers.
-#define FLOOR_MIN 256
-
 static MuxLimits with_defaults(const MuxLimits *limits)
 {
     MuxLimits l = limits ? *limits : (MuxLimits){0};
@@ -25,8 +22,7 @@ static MuxLimits with_defaults(const MuxLimits *limits)
         l.pending = l.channels < MUX_PENDING_DEFAULT ? l.channels : MUX_PENDING_DEFAULT;
     if (l.budget == 0)
         l.budget = MUX_BUDGET_DEFAULT;
-    // Both ends' channels have a floor, and the floors have half of the budget.
-    uint64_t least = (uint64_t)l.channels * 4 * FLOOR_MIN;
+    uint64_t least = (uint64_t)l.channels * MUX_BUDGET_LEAST;
     if (l.budget < least)
         l.budget = least;
     return l;

@@ -33,8 +33,7 @@ typedef struct MuxLimits {
     uint32_t channels; // that the peer may open
     uint32_t pending;  // of those, not yet answered
     uint64_t budget;   // bytes that it may send us unread, all channels together
-    uint64_t
-        seed; // random, and never told to the peer: so it cannot choose ids that are slow to find
+    uint64_t seed;     // random, and secret: a peer must not choose ids that are slow to find
 } MuxLimits;
 
 // Why a session ended.

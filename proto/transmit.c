@@ -6,7 +6,9 @@
 // peer that never reads cannot make anything grow, and ten grants become one CREDIT.
 //
 // Order in a batch: HELLO; PING, PONG and ACK; control frames of channels; then data, for which the
-// owner is asked channel by channel. Only data waits for credit, and for what is in flight.
+// owner is asked channel by channel. Only data waits for credit; what is in flight holds up data
+// and the RESETs of MUX_RESETS_BURST, so that a port that stood still cannot let loose more of them
+// at once than the receiver takes for honest.
 
 #include <assert.h>
 #include <errno.h>
@@ -152,7 +154,8 @@ void mux_transmit_control(MuxSession *session)
     put_session_frames(session);
     while ((channel = first_of(&session->urgent)) && put_all(channel)) {
     }
-    while (mux_output_room(&session->output) >= 4 && (channel = first_of(&session->resets)) &&
+    while (!mux_output_full_flight(&session->output) && mux_output_room(&session->output) >= 4 &&
+           (channel = first_of(&session->resets)) &&
            mux_bucket_take(&session->resets_out, session->now_us))
         (void)put_all(channel);
     while (session->unanswered < session->peer.pending && (channel = first_of(&session->opens)) &&

@@ -84,9 +84,10 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
     MuxLink *link = find_link(relay, &name);
 
     if (!link) {
-        bool bad = !strchr(name, '/');
-        mux_greeting_refuse(fd, answers, bad ? MUX_CODE_BAD_NAME : MUX_CODE_NO_SERVICE,
-                            bad ? "write VM/service" : "no such VM", name);
+        bool slash = strchr(name, '/');
+        mux_greeting_refuse(fd, answers, slash ? MUX_CODE_NO_SERVICE : MUX_CODE_BAD_NAME, name,
+                            slash ? "there is no such VM (see muxctl vms)"
+                                  : "on the host a name is VM/service[:argument]");
         close(fd);
         return;
     }
@@ -101,7 +102,7 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
         joint->channel = channel;
         return;
     }
-    mux_greeting_refuse(fd, answers, open_code(r), link->name, name);
+    mux_greeting_refuse(fd, answers, open_code(r), name, NULL);
     if (joint->watch.fd < 0)
         close(fd);
     link->refused++;

@@ -9,6 +9,7 @@
 
 #include <gio/gio.h>
 #include <glib-unix.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +19,7 @@
 #include "link.h"
 #include "log.h"
 #include "notify.h"
+#include "proto/limits.h"
 #include "services.h"
 
 #define DESCRIPTORS_KEPT 64
@@ -105,6 +107,14 @@ static bool read_limits(MuxDaemon *daemon, json_object *config, GError **error)
          !mux_json_number(object, "channels", 1, 1000000, &channels, error) ||
          !mux_json_number(object, "budget_bytes", 1 << 20, (guint64)1 << 40, &budget, error)))
         return false;
+    guint64 least = (channels ? channels : MUX_CHANNELS_DEFAULT) * MUX_BUDGET_LEAST;
+    if (budget && budget < least) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "\"limits\": \"budget_bytes\" must be at least %d for each of \"channels\", "
+                    "so %" G_GUINT64_FORMAT,
+                    MUX_BUDGET_LEAST, least);
+        return false;
+    }
     daemon->relay.limits = (MuxLimits){.channels = (uint32_t)channels, .budget = budget};
     return true;
 }
@@ -171,11 +181,15 @@ static gboolean on_hup(gpointer user)
         g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
 
     mux_notify(reloading);
-    (void)(load_config(daemon, &error) && load_services(daemon, &error));
-    if (error)
-        g_warning("not reloaded: %s", error->message);
+    if (load_config(daemon, &error))
+        g_message("configuration reloaded");
     else
-        g_message("configuration and services reloaded");
+        g_warning("configuration not reloaded: %s", error->message);
+    g_clear_error(&error);
+    if (load_services(daemon, &error))
+        g_message("services reloaded");
+    else
+        g_warning("services not reloaded: %s", error->message);
     mux_notify("READY=1");
     return G_SOURCE_CONTINUE;
 }
@@ -195,11 +209,6 @@ static void raise_descriptor_limit(MuxRelay *relay)
 
 // --- start and end
 
-static void free_link(gpointer link)
-{
-    mux_link_free(link);
-}
-
 static bool start(MuxDaemon *daemon, GError **error)
 {
     MuxRelay *relay = &daemon->relay;
@@ -211,7 +220,7 @@ static bool start(MuxDaemon *daemon, GError **error)
     }
     relay->role = daemon->kind->role;
     relay->services = mux_services_new();
-    relay->links = g_ptr_array_new_with_free_func(free_link);
+    relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
     if (!load_config(daemon, error) || !load_services(daemon, error))
         return false;
     relay->apps = mux_apps_new(relay, daemon->socket, error);
@@ -254,6 +263,8 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     MuxDaemon daemon = {.kind = kind, .user = user};
     g_autoptr(GError) error = NULL;
 
+    // Characters only: numbers in JSON have a point in every country.
+    (void)setlocale(LC_CTYPE, "");
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {

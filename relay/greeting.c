@@ -15,6 +15,7 @@
 #include "proto/name.h"
 
 #define PIPE_PREFIX "pipe:"
+#define SHOWN_MAX   40
 
 static const char *find_end(const char *bytes, size_t size)
 {
@@ -60,15 +61,13 @@ int mux_greeting_read(MuxGreeting *greeting, int fd)
     return 0;
 }
 
-static const char *explain(uint32_t code)
+static const char *explain(MuxCode code)
 {
     switch (code) {
     case MUX_CODE_NO_SERVICE:
-        return "no such service is registered there";
+        return "no such service is registered on the other side";
     case MUX_CODE_DENIED:
         return "the policy does not allow it";
-    case MUX_CODE_REFUSED:
-        return "its handler would not take the connection";
     case MUX_CODE_LIMIT:
         return "too many channels are open";
     case MUX_CODE_TIMEOUT:
@@ -77,16 +76,21 @@ static const char *explain(uint32_t code)
         return "there is no session with the other side";
     case MUX_CODE_BAD_NAME:
         return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ - and 1024 bytes";
-    default:
-        return "the other side closed it";
+    case MUX_CODE_CLOSED:
+    case MUX_CODE_REFUSED:
+    case MUX_CODES:
+        break;
     }
+    return "its handler would not take the connection";
 }
 
-void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *link, const char *name)
+void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *name, const char *why)
 {
-    g_autofree char *shown = g_strndup(name, 40);
+    // What an app may be told is a fixed list.
+    MuxCode told = code == MUX_CODE_CLOSED || code >= MUX_CODES ? MUX_CODE_REFUSED : code;
+    g_autofree char *shown = g_strndup(name, SHOWN_MAX);
     g_autofree char *line =
-        g_strdup_printf("ERR %s %s: '%s': %s\n", mux_code_name(code), link, shown, explain(code));
+        g_strdup_printf("ERR %s '%s': %s\n", mux_code_name(told), shown, why ? why : explain(told));
 
     if (answers)
         (void)send(fd, line, strlen(line), MSG_NOSIGNAL);

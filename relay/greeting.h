@@ -11,7 +11,7 @@
 #include "proto/limits.h"
 
 // On the host's socket the VM's name and a slash stand in front.
-#define MUX_GREETING_MAX (MUX_SERVICE_MAX + 1 + MUX_NAME_MAX)
+#define MUX_GREETING_MAX (sizeof("pipe:") + MUX_SERVICE_MAX + MUX_NAME_MAX)
 
 typedef struct MuxGreeting {
     char name[MUX_GREETING_MAX + 1]; // ends in NUL when done
@@ -26,6 +26,6 @@ typedef struct MuxGreeting {
 // channel. 0 when the name is whole, one of the above, or a negative errno.
 int mux_greeting_read(MuxGreeting *greeting, int fd);
 
-// Tells an app that its channel was not opened, and why, if it wants to know. `link` and `name` say
-// which.
-void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *link, const char *name);
+// Tells an app, if it wants to know, that its channel to `name` was not opened. `code` is a MuxCode
+// or a later version's; `why` is for people, and NULL for what the code means.
+void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *name, const char *why);

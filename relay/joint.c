@@ -52,6 +52,8 @@ static void close_socket(MuxJoint *joint, bool reset)
 
 static void end(MuxJoint *joint, MuxCode code, bool reset)
 {
+    g_debug("link %s: channel to '%s' %s", joint->link->name, joint->name,
+            reset ? mux_code_name(code) : "done");
     close_socket(joint, reset);
     if (joint->retry)
         g_source_remove(joint->retry);
@@ -255,6 +257,7 @@ static void on_socket(MuxWatch *watch)
 
 void mux_joint_settle(MuxJoint *joint)
 {
+    g_debug("link %s: channel to '%s' open", joint->link->name, joint->name);
     joint->state = MUX_JOINT_JOINED;
     mux_list_append(&joint->link->joints, &joint->node);
     joint->watch.fn = on_socket;
@@ -273,7 +276,7 @@ void mux_joint_accepted(MuxJoint *joint)
 void mux_joint_reset(MuxJoint *joint, uint32_t code)
 {
     if (joint->state == MUX_JOINT_OPENING) {
-        mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->link->name, joint->name);
+        mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->name, NULL);
         joint->link->refused++;
     }
     end(joint, MUX_CODE_CLOSED, true);
@@ -283,7 +286,6 @@ void mux_joint_expire(MuxJoint *joint)
 {
     mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' timed out", joint->name);
     if (joint->state == MUX_JOINT_OPENING)
-        mux_greeting_refuse(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->link->name,
-                            joint->name);
+        mux_greeting_refuse(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->name, NULL);
     end(joint, MUX_CODE_TIMEOUT, true);
 }

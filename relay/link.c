@@ -68,13 +68,22 @@ static void gather_data(Gather *gather, const MuxEvent *event)
 
 // --- the session's beginning and end
 
+// Never 0.
+static uint64_t random_number(void)
+{
+    uint64_t number = 0;
+
+    while (number == 0)
+        if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+            number = 0;
+    return number;
+}
+
 static void start_session(MuxLink *link)
 {
-    uint64_t id = 0;
-
     // Not predictable, so that an app cannot put a HELLO into its data that fits a session to come.
-    while (id == 0 && getrandom(&id, sizeof(id), 0) != sizeof(id)) {
-    }
+    uint64_t id = random_number();
+
     mux_session_start(link->session, id, mux_loop_now(link->relay->loop));
     mux_link_kick(link);
 }
@@ -104,6 +113,8 @@ static void session_ended(MuxLink *link, const char *why, const char *detail)
     g_free(link->end.why);
     link->end.why = detail ? g_strdup_printf("%s: %s", why, detail) : g_strdup(why);
     link->end.when_us = mux_loop_now(link->relay->loop);
+    link->end.channels = link->closed;
+    link->closed = 0;
     mux_link_log(link, G_LOG_LEVEL_MESSAGE, "session ended: %s (%u channels closed)", link->end.why,
                  link->end.channels);
 }
@@ -113,7 +124,6 @@ static void on_up(MuxLink *link)
     MuxSessionInfo info;
 
     mux_session_info(link->session, &info);
-    link->end.channels = 0;
     mux_link_log(link, G_LOG_LEVEL_MESSAGE,
                  "session up (id %016" G_GINT64_MODIFIER "x, peer %016" G_GINT64_MODIFIER
                  "x, protocol %u)",
@@ -134,7 +144,7 @@ static void on_down(MuxLink *link, const MuxEvent *event)
 static void on_reset(MuxLink *link, const MuxEvent *event)
 {
     if (!mux_session_is_up(link->session)) // the session's end, not the peer, resets it
-        link->end.channels++;
+        link->closed++;
     if (event->user)
         mux_joint_reset(event->user, event->code);
     else
@@ -343,10 +353,17 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     link->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(link->timer, NULL, link, NULL);
     g_source_attach(link->timer, NULL);
-    if (mux_session_new(relay->role, &relay->limits, &link->session) < 0)
+    MuxLimits limits = relay->limits;
+    limits.seed = random_number();
+    if (mux_session_new(relay->role, &limits, &link->session) < 0)
         g_error("out of memory");
     link->port = mux_port_new(relay->loop, spec, &port_events, link, error);
     return link->port ? link : mux_link_free(link);
+}
+
+void mux_link_destroy(gpointer link)
+{
+    mux_link_free(link);
 }
 
 MuxLink *mux_link_free(MuxLink *link)

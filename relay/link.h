@@ -32,6 +32,7 @@ struct MuxLink {
     uint64_t opened, refused; // channels, since the start
     MuxBucket log;            // what the other side makes us log
     unsigned unlogged;
+    unsigned closed; // channels that the session which is ending takes with it
     MuxLinkEnd end;
 };
 
@@ -39,6 +40,8 @@ struct MuxLink {
 MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GError **error);
 // Ends all of its channels. NULL is fine; returns NULL.
 MuxLink *mux_link_free(MuxLink *link);
+// The same, as a GDestroyNotify.
+void mux_link_destroy(gpointer link);
 
 // Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.
 void mux_link_kick(MuxLink *link);

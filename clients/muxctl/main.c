@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = EXIT_USAGE;
 
-    (void)setlocale(LC_ALL, "");
+    (void)setlocale(LC_CTYPE, "");
     g_option_context_set_summary(context, "Talks to guestmux or hostmux.");
     g_option_context_set_description(context, description);
     g_option_context_add_main_entries(context, entries, NULL);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What apps and handlers do at one end: random things with its channels, and in the quiet phase only those
-// that bring everything to an end.
+// What apps and handlers do at one end: random things with its channels, and in the quiet phase
+// only those that bring everything to an end.
 #pragma once
 
 #include "chan.h"

@@ -25,7 +25,28 @@ bool chan_over(const Chan *chan)
     return chan->dead || ((chan->fin_sent || chan->stop_got) && chan->fin_got);
 }
 
-// --- events ---------------------------------------------------------------------------------------
+// A guest that was rolled back uses the ids that it gave out in the life that was undone once more,
+// and what the host still sends to those channels is taken for an answer to these. The session ends
+// as soon as a frame of the guest's reaches the host; until then the protocol as it is cannot tell.
+static bool crossed(const Chan *chan)
+{
+    const End *end = chan->end;
+    const Ledger *ledger = &end->run->ledger;
+    const Entry *entry = chan_entry(chan);
+
+    if (!end->torn || end->side != 0 || !chan->opener)
+        return false;
+    for (uint32_t i = chan->number; i > 0; i--) {
+        const Entry *other = ledger_entry(ledger, i - 1);
+        if (other->undone && other->heard_of && other->id == entry->id &&
+            other->guest_id == entry->guest_id && other->host_id == entry->host_id)
+            return true;
+    }
+    return false;
+}
+
+// --- events
+// ---------------------------------------------------------------------------------------
 
 static void on_accept(Chan *chan)
 {
@@ -48,8 +69,8 @@ static void on_data(Chan *chan, const MuxEvent *event)
     run_check(run, !chan->stop_sent, "DATA after stop");
     run_check(run, event->size > 0, "DATA of no bytes");
     run_check(run, chan->got + event->size <= entry->sent[peer(chan)],
-              "channel %u got %ju bytes of %ju", chan->number,
-              (uintmax_t)(chan->got + event->size), (uintmax_t)entry->sent[peer(chan)]);
+              "channel %u got %ju bytes of %ju", chan->number, (uintmax_t)(chan->got + event->size),
+              (uintmax_t)entry->sent[peer(chan)]);
     run_check(run, ledger_matches(chan->number, peer(chan), chan->got, event->data, event->size),
               "channel %u got wrong bytes at %ju", chan->number, (uintmax_t)chan->got);
     chan->got += event->size;
@@ -96,6 +117,8 @@ static void on_reset(Chan *chan, const MuxEvent *event)
 
     if (event->code == MUX_CODE_LINK_DOWN && !mux_session_is_up(chan->end->session)) {
         run_count(run, COVER_RESET_LINK);
+    } else if (crossed(chan)) {
+        run_count(run, COVER_CROSSED);
     } else {
         run_count(run, chan->open     ? COVER_RESET_OPEN
                        : chan->opener ? COVER_RESET_OPENING
@@ -120,8 +143,14 @@ void chan_event(Chan *chan, const MuxEvent *event)
 
     run_check(end->run, chan->mux && chan->mux == event->channel, "an event of a closed channel");
     run_check(end->run, !chan->dead, "an event of a dead channel");
+    if (event->type != MUX_EVENT_RESET && crossed(chan)) {
+        run_count(end->run, COVER_CROSSED);
+        chan_close(chan, MUX_CODE_CLOSED);
+        return;
+    }
     if (event->type != MUX_EVENT_RESET)
-        run_check(end->run, entry->guest_id == end_guest_id(end) && entry->host_id == end_host_id(end),
+        run_check(end->run,
+                  entry->guest_id == end_guest_id(end) && entry->host_id == end_host_id(end),
                   "an event of another session");
 
     if (event->type != MUX_EVENT_DATA)
@@ -154,7 +183,8 @@ void chan_event(Chan *chan, const MuxEvent *event)
     }
 }
 
-// --- checks ---------------------------------------------------------------------------------------
+// --- checks
+// ---------------------------------------------------------------------------------------
 
 // A sender may never have more credit than its receiver granted.
 static void check_credit(const Chan *chan, const MuxChannelInfo *info)
@@ -207,14 +237,14 @@ void chan_trace(const Chan *chan)
               "window %ju%s%s%s%s%s",
               chan->end->side ? "host" : "guest", chan->number, info.id, info.state,
               chan->opener ? ", ours" : "", (uintmax_t)chan->sent,
-              (uintmax_t)(chan->sent + chan->to_send), (uintmax_t)info.credit,
-              (uintmax_t)chan->got, (uintmax_t)chan->consumed, (uintmax_t)info.window,
-              chan->open ? ", open" : "", chan->fin_sent ? ", fin sent" : "",
-              chan->fin_got ? ", fin got" : "", chan->stop_sent ? ", stop sent" : "",
-              chan->stop_got ? ", stop got" : "");
+              (uintmax_t)(chan->sent + chan->to_send), (uintmax_t)info.credit, (uintmax_t)chan->got,
+              (uintmax_t)chan->consumed, (uintmax_t)info.window, chan->open ? ", open" : "",
+              chan->fin_sent ? ", fin sent" : "", chan->fin_got ? ", fin got" : "",
+              chan->stop_sent ? ", stop sent" : "", chan->stop_got ? ", stop got" : "");
 }
 
-// --- what its owner does --------------------------------------------------------------------------
+// --- what its owner does
+// --------------------------------------------------------------------------
 
 static void finish(Chan *chan)
 {

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One end of one channel as its owner sees it: what it may still be told, and a check of all that it is.
+// One end of one channel as its owner sees it: what it may still be told, and a check of all that
+// it is.
 #pragma once
 
 #include "end.h"
@@ -24,8 +25,8 @@ typedef struct Chan {
 
 // An event of the session for this channel. Fails the run when it must not come.
 void chan_event(Chan *chan, const MuxEvent *event);
-// Compares what the session says about it with what its owner knows. Returns the bytes that the peer
-// may have on the way to, or in, its reader.
+// Compares what the session says about it with what its owner knows. Returns the bytes that the
+// peer may have on the way to, or in, its reader.
 uint64_t chan_check(const Chan *chan);
 
 // Tells all about it, in verbose mode.

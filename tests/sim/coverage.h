@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What happened how often over all seeds. A simulation in which something important never happens tests
-// nothing and looks as if it did: then the whole test fails.
+// What happened how often over all seeds. A simulation in which something important never happens
+// tests nothing and looks as if it did: then the whole test fails.
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +14,7 @@
     X(DOWN_PORT, "DOWN: port", true)                                                               \
     X(DOWN_PEER, "DOWN: peer started anew", true)                                                  \
     X(DOWN_STEP, "DOWN: out of step", true)                                                        \
+    X(DOWN_PROTOCOL, "DOWN: a rule broken, after a restore", false)                                \
     X(DOWN_MEMORY, "DOWN: no memory", true)                                                        \
     X(SILENT, "event SILENT", true)                                                                \
     X(HEARD, "event HEARD", true)                                                                  \
@@ -77,6 +78,7 @@
     X(LOSE_WRITE, "a whole write lost", true)                                                      \
     X(REPEAT, "stale bytes", true)                                                                 \
     X(REPEAT_WRITE, "a whole write repeated", true)                                                \
+    X(CROSSED, "an event of an undone channel's id, after a restore", false)                       \
     X(CUT_FRAME, "a cut frame that nobody noticed until the port was opened again", false)         \
     X(STALL, "a stall", true)                                                                      \
     X(LONG_PAUSE, "a pause of more than ten seconds", true)                                        \

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One end: a session and its owner, who reads and writes the port as a daemon does and keeps a model of each
-// channel (chan.h).
+// One end: a session and its owner, who reads and writes the port as a daemon does and keeps a
+// model of each channel (chan.h).
 #pragma once
 
 #include "pipe.h"
@@ -18,8 +18,9 @@ typedef struct End {
     MuxSession *session;
     int64_t clock_us; // how far its clock is from the run's
     bool port_open;
-    bool hungry;   // a channel had bytes and did not give them
-    bool told_up;  // between UP and DOWN
+    bool hungry;  // a channel had bytes and did not give them
+    bool torn;    // since it started, one end was rolled back
+    bool told_up; // between UP and DOWN
     bool knows_silent;
     size_t unframed; // bytes of the batch that were looked at already
     Chan **chans;

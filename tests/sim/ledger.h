@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What was really done on each channel, written down beside the protocol by whoever did it. Each channel has a
-// number, which travels in its name, and both directions' bytes are computed from that number: so a
-// byte that comes out at the wrong place, in the wrong channel or in another session is seen.
+// What was really done on each channel, written down beside the protocol by whoever did it. Each
+// channel has a number, which travels in its name, and both directions' bytes are computed from
+// that number: so a byte that comes out at the wrong place, in the wrong channel or in another
+// session is seen.
 #pragma once
 
 #include <stdbool.h>
@@ -18,6 +19,9 @@ typedef struct Entry {
     uint64_t fin_at[2];
     bool fin[2], stopped[2], closed[2];
     unsigned code[2]; // that it closed with
+    uint32_t id;      // in its session
+    bool heard_of;    // its OPEN arrived
+    bool undone;      // its opener was rolled back to before that
     bool torn;        // one side was rolled back: its own counters went down since
     struct Chan *at[2];
 } Entry;

@@ -11,7 +11,8 @@
 #define ARENA_SIZE ((size_t)8 << 20)
 #define CLASSES    32
 
-// Blocks of powers of two, each behind a header that says which; free ones are linked through themselves.
+// Blocks of powers of two, each behind a header that says which; free ones are linked through
+// themselves.
 typedef struct Block {
     size_t class;
     struct Block *next;
@@ -87,7 +88,7 @@ static void *arena_take(Inside *inside, size_t size)
 {
     size_t class = 5;
     while (((size_t)1 << class) < size + sizeof(Block))
-        class++;
+        class ++;
 
     Block *block = inside->vacant[class];
     if (block) {
@@ -118,6 +119,11 @@ Arena *memory_use(Arena *arena)
     Arena *was = memory.arena;
     memory.arena = arena;
     return was;
+}
+
+void memory_begin(void)
+{
+    memory.since = memory.starve = 0;
 }
 
 void memory_starve(unsigned n)

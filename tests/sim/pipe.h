@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One direction of the port. It keeps bytes in order, and does to them what the real one was seen to do, or may
-// be feared to do: pushes back, stalls, splits, merges, loses and repeats.
+// One direction of the port. It keeps bytes in order, and does to them what the real one was seen
+// to do, or may be feared to do: pushes back, stalls, splits, merges, loses and repeats.
 #pragma once
 
 #include "run.h"

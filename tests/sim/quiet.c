@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The last phase of a seed. Whatever happened before: both ends come up, everything that is open comes to its
-// end, a new channel from each end carries its bytes both ways, and nothing is left. When nothing moves
-// any more although it is not over, a wake-up was lost.
+// The last phase of a seed. Whatever happened before: both ends come up, everything that is open
+// comes to its end, a new channel from each end carries its bytes both ways, and nothing is left.
+// When nothing moves any more although it is not over, a wake-up was lost.
 
 #include "proto/limits.h"
 #include "trouble.h"
@@ -53,8 +53,8 @@ static void round_of(World *world, Quiet *quiet, const char *aim)
         return;
     if (quiet->idle == MAX_IDLE - 1)
         trace_channels(world);
-    // Who waits for the end of a frame that was cut learns of it when as many bytes have followed, and
-    // a quiet link may never have that many.
+    // Who waits for the end of a frame that was cut learns of it when as many bytes have followed,
+    // and a quiet link may never have that many.
     if (quiet->idle == MAX_IDLE / 2 && world->cut && agreed(world)) {
         run_count(run, COVER_CUT_FRAME);
         trouble_reconnect(world);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What all parts of one seed's run share: the random numbers, the time, the ledger of what really happened,
-// and how a failure or a step is told.
+// What all parts of one seed's run share: the random numbers, the time, the ledger of what really
+// happened, and how a failure or a step is told.
 #pragma once
 
 #include <stdbool.h>
@@ -19,7 +19,7 @@ typedef struct Run {
     unsigned step;
     unsigned troubles; // how often the port misbehaved so far
     bool verbose;
-    bool quiet; // the last phase: nothing disturbs any more
+    bool quiet;   // the last phase: nothing disturbs any more
     bool starved; // allocations fail now and then
     Ledger ledger;
     Coverage *coverage;

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A simulation of one link: two sessions, a port that does its worst, apps that do anything. All of it comes from
-// a seed, so what failed once can be seen again.
+// A simulation of one link: two sessions, a port that does its worst, apps that do anything. All of
+// it comes from a seed, so what failed once can be seen again.
 //
 //     sim [--seeds N] [--first S]      N seeds from S on
 //     sim --seed S [--verbose]         one of them
@@ -17,9 +17,9 @@
 
 #include "world.h"
 
-#define SEEDS 3000
+#define SEEDS 10000
 // With fewer, something rare may well not happen.
-#define SEEDS_FOR_COVERAGE 1000
+#define SEEDS_FOR_COVERAGE 4000
 
 typedef struct Options {
     uint64_t first, count;
@@ -61,8 +61,10 @@ static int usage(void)
 static int parse(int argc, char **argv, Options *options)
 {
     static const struct option longs[] = {
-        {"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
-        {"seed", required_argument, NULL, 's'},  {"verbose", no_argument, NULL, 'v'},
+        {"seeds", required_argument, NULL, 'n'},
+        {"first", required_argument, NULL, 'f'},
+        {"seed", required_argument, NULL, 's'},
+        {"verbose", no_argument, NULL, 'v'},
         {NULL, 0, NULL, 0},
     };
     int c;

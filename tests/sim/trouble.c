@@ -49,9 +49,11 @@ static void crash(World *world, unsigned side)
     port_opened(world, side);
 }
 
-// --- what happens, and is noticed -------------------------------------------------------------------
+// --- what happens, and is noticed
+// -------------------------------------------------------------------
 
-// The host's end of the chardev closes. The guest sees that, and nothing can be written until it is back.
+// The host's end of the chardev closes. The guest sees that, and nothing can be written until it is
+// back.
 static void port_lost(World *world)
 {
     run_count(world->run, COVER_PORT_LOST);
@@ -84,7 +86,8 @@ static void guest_crashes(World *world)
     crash(world, GUEST);
 }
 
-// --- what happens, and one end does not notice ------------------------------------------------------
+// --- what happens, and one end does not notice
+// ------------------------------------------------------
 
 static void host_reconnects(World *world)
 {
@@ -110,7 +113,8 @@ static void guest_is_reset(World *world)
     crash(world, GUEST);
 }
 
-// --- what nobody notices but the protocol -----------------------------------------------------------
+// --- what nobody notices but the protocol
+// -----------------------------------------------------------
 
 static void tear_ledger(World *world)
 {
@@ -120,8 +124,10 @@ static void tear_ledger(World *world)
     for (uint32_t i = 0; i < ledger->count; i++) {
         Entry *entry = ledger_entry(ledger, i);
         entry->torn = true;
+        entry->undone |= entry->opener == GUEST && i >= world->snapshot_count;
         entry->at[GUEST] = NULL;
     }
+    guest->torn = world->end[HOST]->torn = true;
     for (size_t i = 0; i < guest->count; i++)
         chan_entry(guest->chans[i])->at[GUEST] = guest->chans[i];
 }
@@ -132,9 +138,11 @@ static void snapshot(World *world)
     arena_snapshot(world->arena);
     world->snapshot = world->end[GUEST];
     world->snapshot_us = world->run->now_us;
+    world->snapshot_count = world->run->ledger.count;
 }
 
-// The guest is what it was, its clock too; the host goes on. What is on its way may be lost with it.
+// The guest is what it was, its clock too; the host goes on. What is on its way may be lost with
+// it.
 static void restore(World *world)
 {
     Run *run = world->run;
@@ -152,11 +160,9 @@ static void restore(World *world)
 
 static void snapshot_or_restore(World *world)
 {
-    if (!world->arena)
-        guest_is_reset(world);
-    else if (world->snapshot && run_chance(world->run, 70))
+    if (world->arena && world->snapshot && run_chance(world->run, 70))
         restore(world);
-    else
+    else if (world->arena)
         snapshot(world);
 }
 
@@ -173,6 +179,7 @@ static void spoil(World *world)
         break;
     case 1:
         run_count(run, COVER_LOSE_WRITE);
+        world->cut = true; // if a part of it was read
         pipe_lose_write(pipe);
         break;
     case 2:
@@ -236,7 +243,16 @@ void trouble_make(World *world)
     trouble->happens(world);
 }
 
-// Long enough that a receiver which counted from the wrong moment would take it for an attack.
+static void close_all(World *world, unsigned side)
+{
+    End *end = world_enter(world, side);
+    while (end->count > 0)
+        chan_close(end->chans[0], MUX_CODE_CLOSED);
+    world_leave(world);
+}
+
+// The host stands still at first, and runs then. Long enough that a receiver would take it for an
+// attack if the sender did not keep to its share.
 void trouble_storm(World *world)
 {
     Run *run = world->run;
@@ -245,20 +261,22 @@ void trouble_storm(World *world)
         world_pump(world, GUEST);
         world_pump(world, HOST);
     }
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 150; i++) {
         End *guest = world_enter(world, GUEST);
         for (unsigned k = 0; k < 600 && end_open(guest); k++) {
         }
         world_leave(world);
-        run->now_us += 100000;
         world_pump(world, GUEST);
-        world_enter(world, GUEST);
-        while (guest->count > 0)
-            chan_close(guest->chans[0], MUX_CODE_CLOSED);
-        world_leave(world);
+        close_all(world, GUEST);
         world_pump(world, GUEST);
         if (mux_session_is_up(guest->session) &&
             mux_session_deadline(guest->session) < run->now_us + MUX_PING_US / 2)
             run_count(run, COVER_RESETS_PACED);
+        run->now_us += 100000;
+        if (i >= 75) {
+            world_pump(world, HOST);
+            close_all(world, HOST);
+            world_pump(world, HOST);
+        }
     }
 }

@@ -8,7 +8,7 @@
 
 // Something, at random.
 void trouble_make(World *world);
-// Opens and closes without end while the other end stands still.
+// The guest opens and closes without end.
 void trouble_storm(World *world);
 // The host closes the port and opens it again.
 void trouble_reconnect(World *world);

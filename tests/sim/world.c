@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Each seed draws what kind of world it is: how the port behaves, how tight the limits are, what the apps are
-// like, and how much trouble there is; then it takes its steps.
+// Each seed draws what kind of world it is: how the port behaves, how tight the limits are, what
+// the apps are like, and how much trouble there is; then it takes its steps.
 
 #include "world.h"
 
@@ -50,7 +50,8 @@ static void pass_time(World *world)
         run->now_us += run_size(run, 4000);
         return;
     }
-    // An end whose greeting is not answered in ten seconds greets again, which may cost one more session.
+    // An end whose greeting is not answered in ten seconds greets again, which may cost one more
+    // session.
     run->troubles += !world->end[0]->told_up || !world->end[1]->told_up;
     if (kind < 980) {
         run->now_us += run_below(run, 3000000);
@@ -65,6 +66,8 @@ static void step(World *world)
     Run *run = world->run;
     uint64_t what = run_below(run, 100);
 
+    if (run_chance(run, 1))
+        world->pipe[0].stalled = world->pipe[1].stalled = false;
     if (run_below(run, 1000) < world->trouble)
         trouble_make(world);
     else if (what < 45)
@@ -75,7 +78,8 @@ static void step(World *world)
         pass_time(world);
 }
 
-// --- kinds of worlds --------------------------------------------------------------------------------
+// --- kinds of worlds
+// --------------------------------------------------------------------------------
 
 static MuxLimits choose_limits(Run *run)
 {
@@ -121,6 +125,7 @@ static void choose(World *world)
     world->steps = 200 + (unsigned)run_below(run, 1800);
     world->trouble = troubles[run_below(run, 5)];
     run->starved = run_chance(run, 5);
+    run->troubles = run->starved;
     for (unsigned side = 0; side < 2; side++) {
         world->limits[side] = choose_limits(run);
         world->limits[side].seed = run_random(run);
@@ -162,6 +167,7 @@ void world_run(Run *run)
     World world = {.run = run};
     size_t pieces = memory_pieces();
 
+    memory_begin();
     for (unsigned side = 0; side < 2; side++)
         pipe_init(&world.pipe[side], run);
     choose(&world);

@@ -15,7 +15,8 @@ typedef struct World {
     Arena *arena;  // the guest's memory; NULL: the heap
     End *snapshot; // the guest in the copy that was taken, or NULL
     uint64_t snapshot_us;
-    bool cut; // a frame may have lost its end without anyone knowing
+    uint32_t snapshot_count; // of the ledger's entries
+    bool cut;                // a frame may have lost its end without anyone knowing
     MuxLimits limits[2];
     Habits habits[2];
     unsigned steps;

@@ -137,6 +137,33 @@ static void test_no_gain_by_parts(void)
         g_assert_cmpuint(senders[0].sent, <=, senders[i].sent + 2 * QUANTUM);
 }
 
+// One that was held up (by its credit) is no quiet one, and does not go ahead of those that are.
+static void test_held(void)
+{
+    Sender senders[4];
+    MuxScheduler scheduler;
+    senders_init(senders, 4, &scheduler);
+    for (unsigned i = 0; i < 4; i++)
+        turn(&scheduler); // now all wait
+    mux_scheduler_remove(&senders[3].share);
+    senders[0].write = 1000;
+    turn(&scheduler);
+    mux_scheduler_hold(&senders[0].share);
+    g_assert_true(next(&scheduler) == &senders[1]);
+    mux_scheduler_add(&scheduler, &senders[0].share);
+    g_assert_true(next(&scheduler) == &senders[1]);
+
+    MuxShare quiet;
+    mux_share_init(&quiet);
+    mux_scheduler_add(&scheduler, &quiet);
+    g_assert_true(mux_scheduler_next(&scheduler) == &quiet);
+    mux_scheduler_remove(&quiet);
+    turn(&scheduler);
+    turn(&scheduler);
+    g_assert_true(next(&scheduler) == &senders[0]);
+    g_assert_cmpuint(senders[0].share.deficit, ==, QUANTUM - 1000); // what it had left
+}
+
 static double jain(const Sender *senders, size_t n)
 {
     double sum = 0, squares = 0;
@@ -171,6 +198,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scheduler/fresh-first", test_fresh_first);
     g_test_add_func("/scheduler/no-gain-by-coming-back", test_no_gain_by_coming_back);
     g_test_add_func("/scheduler/no-gain-by-parts", test_no_gain_by_parts);
+    g_test_add_func("/scheduler/held", test_held);
     g_test_add_func("/scheduler/fair", test_fair);
     return g_test_run();
 }

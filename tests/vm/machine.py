@@ -29,6 +29,9 @@ PORT_NAME = "org.guestmux.0"
 # on a busy host the kernel can take its timer for broken.
 KERNEL_ARGUMENTS = "console=ttyS0,115200 quiet loglevel=1 cryptomgr.notests no_timer_check"
 
+# Without RDRAND the first getrandom() in the guest waits a second for the kernel's own noise.
+TCG_CPU = "qemu64,+rdrand"
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,7 +96,7 @@ class Machine:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 pass_fds=fds,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         try:
             self._qmp = Qmp(qmp)
@@ -130,8 +133,7 @@ class Machine:
             -chardev socket,id={_id(self._port_name)},{port}
             -device {_port_device(self._port_name)}
         """.split()
-        if accelerator == "kvm":
-            words += ["-cpu", "host"]
+        words += ["-cpu", "host" if accelerator == "kvm" else TCG_CPU]
         for n in range(self._root_ports):
             root_port = f"pcie-root-port,id=rp{n},chassis={n + 1},slot={n + 1},pref64-reserve=4G"
             words += ["-device", root_port]
@@ -236,5 +238,6 @@ def _port_device(name: str) -> str:
     return f"virtserialport,bus=mux.0,id={_id(name)}-dev,chardev={_id(name)},name={name}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For preexec_fn: no process of ours outlives the thread that started it."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+#include "craft.h"
+
+#include <string.h>
+
+#include "proto/bytes.h"
+
+size_t craft_hello(Craft *craft)
+{
+    mux_hello_encode(craft->bytes, &(MuxHello){.version_min = MUX_VERSION_MIN,
+                                               .version_max = MUX_VERSION_MAX,
+                                               .role = (uint8_t)craft->role,
+                                               .id = craft->id,
+                                               .echo = craft->peer_id,
+                                               .channels = 16,
+                                               .pending = 8});
+    craft->sequence = 1;
+    return MUX_HELLO_SIZE;
+}
+
+size_t craft_odd_hello(Craft *craft, Source *source)
+{
+    MuxHello hello = {.version_min = (uint16_t)source_number(source),
+                      .version_max = (uint16_t)source_number(source),
+                      .role = source_8(source) % 4,
+                      .id = source_8(source) % 2 ? craft->id : source_number(source),
+                      .echo = source_8(source) % 2 ? craft->peer_id : source_number(source),
+                      .features = source_32(source),
+                      .channels = (uint32_t)source_number(source),
+                      .pending = (uint32_t)source_number(source)};
+
+    mux_hello_encode(craft->bytes, &hello);
+    uint8_t spoil = source_8(source);
+    if (spoil < 16)
+        craft->bytes[source_8(source) % MUX_HELLO_SIZE] ^= (uint8_t)(1u << spoil % 8);
+    if (hello.id)
+        craft->id = hello.id;
+    craft->sequence = 1;
+    return MUX_HELLO_SIZE;
+}
+
+static uint16_t put_open(uint8_t *p, Source *source)
+{
+    const uint8_t *name = (const uint8_t *)"service:argument";
+    uint16_t length = 16;
+
+    if (source_8(source) % 4 == 0)
+        length = (uint16_t)source_bytes(source, source_16(source) % 1500, &name);
+    mux_put64(p, source_number(source));
+    mux_put16(p + 8, source_8(source) % 8 ? length : (uint16_t)source_number(source));
+    memcpy(p + 10, name, length);
+    return (uint16_t)(10 + length + source_8(source) % 2 * 5);
+}
+
+static uint16_t put_bytes(uint8_t *p, Source *source)
+{
+    size_t n = source_8(source) < 200 ? source_8(source) : source_16(source) % MUX_PAYLOAD_MAX;
+    memset(p, 'd', n);
+    return (uint16_t)(n ? n : 1);
+}
+
+static uint16_t put_payload(uint8_t *p, MuxFrameType type, Source *source)
+{
+    switch (type) {
+    case MUX_FRAME_PING:
+    case MUX_FRAME_PONG:
+    case MUX_FRAME_ACK:
+    case MUX_FRAME_ACCEPT:
+    case MUX_FRAME_CREDIT:
+    case MUX_FRAME_RETURN:
+        mux_put64(p, source_number(source));
+        return 8;
+    case MUX_FRAME_OPEN:
+        return put_open(p, source);
+    case MUX_FRAME_DATA:
+        return put_bytes(p, source);
+    case MUX_FRAME_RESET:
+        mux_put32(p, source_32(source));
+        return 4;
+    case MUX_FRAME_FIN:
+    case MUX_FRAME_STOP:
+    case MUX_FRAME_RECLAIM:
+        return 0;
+    case MUX_FRAME_HELLO:
+    case MUX_FRAME_TYPES:
+        break;
+    }
+    return 60;
+}
+
+size_t craft_frame(Craft *craft, Source *source)
+{
+    bool guest = craft->role == MUX_GUEST;
+    uint64_t key =
+        mux_frame_key(guest ? craft->id : craft->peer_id, guest ? craft->peer_id : craft->id);
+    MuxFrame frame = {.type = (MuxFrameType)(source_8(source) % (MUX_FRAME_TYPES + 1)),
+                      .sequence = craft->sequence++};
+
+    memset(craft->bytes, 0, 2048);
+    frame.length = put_payload(craft->bytes + MUX_HEADER_SIZE, frame.type, source);
+    if (frame.type >= MUX_FRAME_OPEN)
+        frame.channel = 1 + source_8(source) % 24;
+    uint8_t odd = source_8(source);
+    if (odd == 1)
+        frame.channel = (uint32_t)source_number(source);
+    else if (odd == 2)
+        frame.length = (uint16_t)source_number(source);
+    else if (odd == 3)
+        frame.sequence = source_32(source);
+    mux_frame_seal(craft->bytes, &frame, key);
+    size_t size = mux_frame_size(frame.length);
+    if (odd == 4)
+        craft->bytes[size - 1] ^= 1;
+    return size;
+}
