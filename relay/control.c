@@ -110,21 +110,26 @@ static bool read_request(Control *control)
     return control->request->len <= REQUEST_MAX;
 }
 
+// Reads only when nothing is left to be answered, so that what was asked is neither lost nor piles
+// up. False when the connection is gone.
+static bool step(Control *control)
+{
+    if (!write_answer(control))
+        return false;
+    while (control->answer.size == 0 && answer_line(control))
+        if (!write_answer(control))
+            return false;
+    return control->answer.size > 0 || read_request(control);
+}
+
 static void on_control(MuxWatch *watch)
 {
     Control *control = mux_container(watch, Control, watch);
 
-    if (!write_answer(control) || (control->answer.size == 0 && !read_request(control))) {
+    if (step(control))
+        mux_watch_want(watch, control->answer.size > 0 ? EPOLLOUT | EPOLLHUP : EPOLLIN | EPOLLHUP);
+    else
         control_free(control);
-        return;
-    }
-    while (control->answer.size == 0 && answer_line(control)) {
-        if (!write_answer(control)) {
-            control_free(control);
-            return;
-        }
-    }
-    mux_watch_want(watch, control->answer.size > 0 ? EPOLLOUT | EPOLLHUP : EPOLLIN | EPOLLHUP);
 }
 
 void mux_control_add(MuxControls *controls, int fd, bool answers)

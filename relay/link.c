@@ -26,6 +26,8 @@
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
 #define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
 #define OPEN_TIME_US    (30 * G_USEC_PER_SEC)
+// As long as until a greeting is said again.
+#define GREETING_TIME_US MUX_PING_US
 
 void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...)
 {
@@ -84,6 +86,8 @@ static void start_session(MuxLink *link)
     // Not predictable, so that an app cannot put a HELLO into its data that fits a session to come.
     uint64_t id = random_number();
 
+    link->started_us = mux_loop_now(link->relay->loop);
+    link->strange = link->complained = false;
     mux_session_start(link->session, id, mux_loop_now(link->relay->loop));
     mux_link_kick(link);
 }
@@ -176,6 +180,7 @@ static void on_event(MuxLink *link, const MuxEvent *event)
         on_down(link, event);
         break;
     case MUX_EVENT_REJECT:
+        link->complained = true;
         mux_link_log(link, G_LOG_LEVEL_WARNING, "no session: %s", event->detail);
         break;
     case MUX_EVENT_SILENT:
@@ -219,6 +224,7 @@ static bool fill_input(MuxLink *link)
         n = mux_port_read(link->port, base, space);
         if (n == 0)
             return false;
+        link->strange |= !mux_session_is_up(link->session);
         mux_session_input_done(link->session, n, now);
     }
     return true;
@@ -318,6 +324,19 @@ static void expire_joints(MuxLink *link)
     }
 }
 
+// Bytes of an earlier life are over soon.
+static void suspect_stranger(MuxLink *link)
+{
+    uint64_t now = (uint64_t)g_get_monotonic_time();
+
+    if (!link->strange || link->complained || !mux_session_is_started(link->session) ||
+        mux_session_is_up(link->session) || now - link->started_us < GREETING_TIME_US)
+        return;
+    link->complained = true;
+    mux_link_log(link, G_LOG_LEVEL_WARNING,
+                 "bytes come over the port, but no greeting: is another program at its other end?");
+}
+
 static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
 {
     MuxLink *link = user;
@@ -326,6 +345,7 @@ static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
     g_source_set_ready_time(source, -1);
     link->armed_us = UINT64_MAX;
     expire_joints(link);
+    suspect_stranger(link);
     mux_link_kick(link);
     return G_SOURCE_CONTINUE;
 }

@@ -32,7 +32,10 @@ struct MuxLink {
     uint64_t opened, refused; // channels, since the start
     MuxBucket log;            // what the other side makes us log
     unsigned unlogged;
-    unsigned closed; // channels that the session which is ending takes with it
+    unsigned closed;     // channels that the session which is ending takes with it
+    uint64_t started_us; // when the session was
+    bool strange;        // bytes have come since, but no greeting
+    bool complained;     // about that
     MuxLinkEnd end;
 };
 

@@ -180,6 +180,24 @@ static MuxService *keep(const MuxServices *services, const char *file, const GEr
     return NULL;
 }
 
+// What the file says now. A service that there was before stays the same object, so that its
+// channels go on being counted.
+static MuxService *renew(const MuxServices *services, MuxService *fresh)
+{
+    MuxService *service = g_hash_table_lookup(services->by_name, fresh->name);
+    if (!service)
+        return fresh;
+
+    MuxService before = *service;
+    *service = *fresh;
+    *fresh = before;
+    fresh->name = service->name;
+    service->name = before.name; // the table's key
+    service->channels = before.channels;
+    mux_service_unref(fresh);
+    return mux_service_ref(service);
+}
+
 bool mux_services_load(MuxServices *services, const char *folder, GError **error)
 {
     g_autoptr(GDir) dir = g_dir_open(folder, 0, error);
@@ -195,8 +213,7 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
         if (entry[0] == '.' || !g_str_has_suffix(entry, ".json"))
             continue;
         MuxService *service = load_service(file, &why);
-        if (!service)
-            service = keep(services, file, why);
+        service = service ? renew(services, service) : keep(services, file, why);
         if (service)
             g_hash_table_insert(fresh, service->name, service);
     }

@@ -200,17 +200,23 @@ class Daemon:
         self.process = None
 
     def reload(self, good: bool = True) -> str:
-        """SIGHUP; waits until it is done and returns what was said about it."""
+        """SIGHUP; waits until it is done and returns what was said about it.
+
+        `good`: both the configuration and the services are in force now.
+        """
         assert self.process is not None
-        ends = ("configuration and services reloaded", "not reloaded: ")
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        said = wait_until(
-            lambda: (text := self.log()[before:]) and any(end in text for end in ends) and text,
-            f"{self.name} reloads")
-        assert isinstance(said, str)
-        assert (ends[0] in said) == good, said
+        said = wait_until(lambda: self._reloaded(self.log()[before:]), f"{self.name} reloads")
+        assert ("not reloaded: " not in said) == good, said
         return said
+
+    def _reloaded(self, said: str) -> str:
+        """All of what is said about a reload, or nothing yet."""
+        words = ("reloaded\n", "not reloaded: ")
+        done = all(any(f"{what} {word}" in said for word in words)
+                   for what in ("configuration", "services"))
+        return said if done and said.endswith("\n") else ""
 
     # --- what it says
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import threading
-import time
 import unittest
 
 from daemon import PATIENCE, BIN, read_line, wait_until
-from stack import VM, Listener, Refused, Stack, StackTest, read_exactly, read_to_end
+from stack import Listener, Refused, Stack, StackTest, read_exactly, read_to_end
 
 SERVICE_MAX = 128
 ARGUMENT_MAX = 1024
@@ -132,34 +130,6 @@ class Names(StackTest):
                 self.assertEqual(self.answer(stack, raw + b"\n", "host").split(b" ")[:2],
                                  [b"ERR", code])
 
-    def test_none_in_time(self) -> None:
-        """Neither an app that says nothing nor one that dribbles holds its place for ever."""
-        stack, listener = self.start()
-        begin = time.monotonic()
-        mute, dribbling = stack.dial(), stack.dial()
-        answers: dict[str, bytes] = {}
-
-        def dribble() -> None:
-            try:
-                while time.monotonic() < begin + PATIENCE:
-                    dribbling.sendall(b"x")
-                    time.sleep(0.1)  # the pace, not a wait for something
-            except (BrokenPipeError, ConnectionResetError):
-                pass
-
-        thread = threading.Thread(target=dribble)
-        thread.start()
-        mute.settimeout(20)
-        answers["mute"] = read_to_end(mute)
-        took = time.monotonic() - begin
-        answers["dribbling"] = read_to_end(dribbling)
-        thread.join()
-        for who, answer in answers.items():
-            self.assertTrue(answer.startswith(b"ERR bad-name"), f"{who}: {answer!r}")
-        self.assertGreater(took, 9)
-        self.assertLess(took, 14)
-        stack.join(listener, "svc")
-
     def test_gone_before_or_in_the_name(self) -> None:
         stack, listener = self.start()
         for raw in (b"", b"s", b"svc", b"pipe:", b"svc:" + b"a" * 1000):
@@ -264,33 +234,6 @@ class Codes(StackTest):
         stack.guest.stop()
         stack.host.start()
         self.assert_refused("link-down", stack, "svc", "host")
-
-    def test_timeout(self) -> None:
-        """Handlers whose queue is full and that never accept: the app is told, others are not held."""
-        stack = self.stack(start=False)
-        stuck = self.listener(backlog=0)
-        tcp = self.listener(socket.AF_INET, backlog=0)
-        for daemon in stack.daemons:
-            daemon.service("stuck", connect=stuck.connect)
-            daemon.service("tcp", connect=tcp.connect)
-        good = self.serve(stack)
-        stack.start()
-        # The queues take one each, at least; what comes after waits.
-        fill = [stack.open("stuck"), stack.open("tcp")]
-        begin = time.monotonic()
-        waiting = [stack.dial() for _ in range(6)]
-        for n, sock in enumerate(waiting):
-            sock.settimeout(PATIENCE + 15)
-            sock.sendall((b"stuck\n", b"tcp\n")[n % 2])
-        stack.join(good, "svc")
-        answers = [read_line(sock) for sock in waiting]
-        took = time.monotonic() - begin
-        self.assertEqual(len(fill), 2)
-        codes = [answer.split(b" ")[1] for answer in answers if answer != b"OK"]
-        self.assertGreaterEqual(len(codes), 4, answers)
-        self.assertEqual(set(codes), {b"timeout"}, answers)
-        self.assertLess(took, 14)
-        self.assertEqual(VM, "x")
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ class Port(StackTest):
         self.assertEqual(guest.link()["sessions"], 1)
 
     def test_another_program(self) -> None:
-        """Its bytes are no greeting: that is said, and costs nothing; then the right peer comes."""
+        """Its bytes are no greeting, whatever they are. (test_patience.py: that is said.)"""
         noises = (b"GET / HTTP/1.1\r\nHost: example\r\n\r\n" * 100, pattern(1, 1 << 20),
                   b"text, and no end of it\n" * 10_000, b"\0" * 100_000, b"guestmux" * 10_000)
         for start in self.each():
@@ -112,14 +112,7 @@ class Port(StackTest):
                 wait_until(lambda d=daemon: d.link()["state"] == "greeting",  # type: ignore[misc]
                            "it goes on greeting")
                 sock.close()
-            sock = self.accept()
-            sock.sendall(noises[2])
-            daemon.wait_for_log("is another program", PATIENCE + 10)
-            self.assertLess(daemon.cpu_over(1.0), IDLE, "busy with nothing")
-            self.assertEqual(daemon.log().count("is another program"), 1)
-            self.assertTrue(daemon.running())
             daemon.stop()
-            sock.close()
 
     def test_the_right_peer_at_last(self) -> None:
         """On the same connection, behind another program's bytes."""

@@ -292,7 +292,8 @@ static bool receive(End *end, Pipe *in)
     bool moved = false;
     uint8_t *base;
 
-    for (unsigned i = 0; i < 64; i++) {
+    // A greeting is long: whoever reads a byte at a time would never have a session.
+    for (unsigned i = end->told_up ? 64 : 20000; i > 0; i--) {
         size_t space = mux_session_input(end->session, &base);
         run_check(end->run, space > 0, "no space for input");
         size_t n = pipe_read(in, base, space);

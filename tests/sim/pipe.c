@@ -14,7 +14,7 @@
 
 void pipe_init(Pipe *pipe, Run *run)
 {
-    *pipe = (Pipe){.run = run, .bytes = malloc(ROOM)};
+    *pipe = (Pipe){.run = run, .bytes = malloc(ROOM), .undisturbed = ROOM};
     if (!pipe->bytes)
         abort();
 }
@@ -106,6 +106,7 @@ size_t pipe_read(Pipe *pipe, uint8_t *bytes, size_t n)
         n = 1 + run_below(pipe->run, n);
     memcpy(bytes, pipe->bytes + pipe->start, n);
     pipe->start += n;
+    pipe->undisturbed += n;
     forget_front(pipe, n);
     return n;
 }
@@ -114,6 +115,7 @@ void pipe_lose_front(Pipe *pipe, size_t n)
 {
     if (n > pipe_waiting(pipe))
         n = pipe_waiting(pipe);
+    pipe->undisturbed = 0;
     pipe->start += n;
     forget_front(pipe, n);
 }
@@ -122,6 +124,7 @@ void pipe_lose_tail(Pipe *pipe, size_t n)
 {
     if (n > pipe_waiting(pipe))
         n = pipe_waiting(pipe);
+    pipe->undisturbed = 0;
     pipe->end -= n;
     while (n > 0 && pipe->writes > 0) {
         size_t *size = &pipe->sizes[(pipe->first + pipe->writes - 1) % WRITES];
@@ -146,6 +149,7 @@ void pipe_repeat(Pipe *pipe, size_t n)
         n = pipe->start;
     if (n == 0 || pipe->writes >= WRITES)
         return;
+    pipe->undisturbed = 0;
     pipe->start -= n;
     pipe->first = (pipe->first + WRITES - 1) % WRITES;
     pipe->sizes[pipe->first] = n;

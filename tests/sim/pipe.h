@@ -13,8 +13,9 @@ typedef struct Pipe {
     size_t start, end; // what is on its way; what was read stands before start for a while
     size_t sizes[128]; // of the writes that are on their way
     unsigned first, writes;
-    size_t last_write; // size of the newest that was read to its end
-    size_t max_bytes;  // that are taken before it pushes back
+    size_t last_write;  // size of the newest that was read to its end
+    size_t undisturbed; // bytes that were read since something was lost or repeated
+    size_t max_bytes;   // that are taken before it pushes back
     unsigned max_writes;
     bool whole;      // takes a write whole or not at all, as virtio_console does
     size_t max_read; // a read gives at most this

@@ -17,9 +17,9 @@
 
 #include "world.h"
 
-#define SEEDS 10000
+#define SEEDS 8000
 // With fewer, something rare may well not happen.
-#define SEEDS_FOR_COVERAGE 4000
+#define SEEDS_FOR_COVERAGE 2500
 
 typedef struct Options {
     uint64_t first, count;

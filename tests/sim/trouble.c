@@ -171,6 +171,10 @@ static void spoil(World *world)
     Run *run = world->run;
     Pipe *pipe = &world->pipe[run_below(run, 2)];
 
+    // As many bytes lost as repeated in one payload would be bytes that changed, and no pipe does
+    // that.
+    if (pipe->undisturbed < MUX_FRAME_MAX)
+        return;
     switch (run_below(run, 4)) {
     case 0:
         run_count(run, COVER_LOSE_TAIL);

@@ -111,10 +111,13 @@ static Habits choose_habits(Run *run)
 static void choose_crowd(World *world)
 {
     for (unsigned side = 0; side < 2; side++) {
-        world->limits[side] = (MuxLimits){.channels = 4096, .pending = 1024};
+        world->limits[side].channels = 4096;
+        world->limits[side].pending = 1024;
+        world->limits[side].budget = 0;
         world->habits[side] = (Habits){30, 3000, 400, 2000, 5};
     }
     world->trouble = 3;
+    world->storm = run_chance(world->run, 30);
 }
 
 static void choose(World *world)
@@ -172,7 +175,7 @@ void world_run(Run *run)
         pipe_init(&world.pipe[side], run);
     choose(&world);
     begin(&world);
-    if (world.trouble > 0 && !world.arena && run_chance(run, 1))
+    if (world.storm)
         trouble_storm(&world);
     for (; run->step < world.steps; run->step++) {
         step(&world);

@@ -21,6 +21,7 @@ typedef struct World {
     Habits habits[2];
     unsigned steps;
     unsigned trouble; // in a thousand steps
+    bool storm;       // begins with a storm of opens and closes
 } World;
 
 // From the first byte to the last free(). Fails the run when anything is wrong.

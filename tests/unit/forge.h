@@ -1,11 +1,11 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One session under test, and a hand that writes its peer's frames, well made or not, and reads its own.
-// What the session says is a text, one line a frame:
+// One session under test, and a hand that writes its peer's frames, well made or not, and reads its
+// own. What the session says is a text, one line a frame:
 //
-//     PING n / PONG n / ACK n / OPEN id credit name / ACCEPT id n / DATA id bytes (or <size>) / FIN id /
-//     STOP id / RESET id code / CREDIT id n / RECLAIM id / RETURN id n
+//     PING n / PONG n / ACK n / OPEN id credit name / ACCEPT id n / DATA id bytes (or <size>) / FIN
+//     id / STOP id / RESET id code / CREDIT id n / RECLAIM id / RETURN id n
 #pragma once
 
 #include "pair.h"
@@ -21,8 +21,8 @@ typedef struct Forge {
     GString *said;
 } Forge;
 
-// The session has this role; the handshake is over. `peer` is the HELLO that it gets, of which the role,
-// the id and the echo are filled in; NULL for the defaults.
+// The session has this role; the handshake is over. `peer` is the HELLO that it gets, of which the
+// role, the id and the echo are filled in; NULL for the defaults.
 void forge_up(Forge *forge, MuxRole role, const MuxLimits *limits, const MuxHello *peer);
 void forge_deinit(Forge *forge);
 

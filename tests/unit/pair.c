@@ -11,8 +11,8 @@
 #include "proto/session-private.h"
 
 static const char *const reasons[] = {
-    [MUX_REASON_NONE] = "none",   [MUX_REASON_PORT] = "port",         [MUX_REASON_PEER] = "peer",
-    [MUX_REASON_STEP] = "step",   [MUX_REASON_PROTOCOL] = "protocol", [MUX_REASON_MEMORY] = "memory",
+    [MUX_REASON_NONE] = "none", [MUX_REASON_PORT] = "port",         [MUX_REASON_PEER] = "peer",
+    [MUX_REASON_STEP] = "step", [MUX_REASON_PROTOCOL] = "protocol", [MUX_REASON_MEMORY] = "memory",
     [MUX_REASON_IDS] = "ids",
 };
 
@@ -37,10 +37,7 @@ void end_deinit(End *end)
         mux_channel_close(channel, MUX_CODE_CLOSED);
     if (end->session) {
         mux_session_stop(end->session);
-        g_assert_cmpuint(end_info(end).budget_used, ==, 0);
-        g_assert_cmpuint(end->session->alive, ==, 0);
-        g_assert_cmpuint(end->session->unanswered, ==, 0);
-        g_assert_cmpuint(end->session->unserved, ==, 0);
+        end_assert_idle(end);
     }
     mux_session_free(end->session);
     g_hash_table_unref(end->channels);
@@ -83,9 +80,9 @@ static void log_data(End *end, uint32_t id, const MuxEvent *event)
 static void log_event(End *end, uint32_t id, const MuxEvent *event)
 {
     static const char *const words[] = {
-        [MUX_EVENT_UP] = "UP",         [MUX_EVENT_DOWN] = "DOWN", [MUX_EVENT_REJECT] = "REJECT",
+        [MUX_EVENT_UP] = "UP",         [MUX_EVENT_DOWN] = "DOWN",   [MUX_EVENT_REJECT] = "REJECT",
         [MUX_EVENT_SILENT] = "SILENT", [MUX_EVENT_HEARD] = "HEARD", [MUX_EVENT_OPEN] = "OPEN",
-        [MUX_EVENT_ACCEPT] = "ACCEPT", [MUX_EVENT_FIN] = "FIN",   [MUX_EVENT_STOP] = "STOP",
+        [MUX_EVENT_ACCEPT] = "ACCEPT", [MUX_EVENT_FIN] = "FIN",     [MUX_EVENT_STOP] = "STOP",
         [MUX_EVENT_RESET] = "RESET",
     };
     GString *log = end->log;
@@ -229,6 +226,17 @@ MuxSessionInfo end_info(const End *end)
     MuxSessionInfo info;
     mux_session_info(end->session, &info);
     return info;
+}
+
+void end_assert_idle(const End *end)
+{
+    g_assert_cmpuint(end_info(end).channels, ==, 0);
+    g_assert_cmpuint(end_info(end).budget_used, ==, 0);
+    g_assert_cmpuint(end->session->ours, ==, 0);
+    g_assert_cmpuint(end->session->theirs, ==, 0);
+    g_assert_cmpuint(end->session->alive, ==, 0);
+    g_assert_cmpuint(end->session->unanswered, ==, 0);
+    g_assert_cmpuint(end->session->unserved, ==, 0);
 }
 
 void pair_init(Pair *pair, const MuxLimits *guest, const MuxLimits *host)

@@ -23,12 +23,12 @@ typedef struct End {
     GHashTable *channels; // by id, from open until close
     uint32_t last_data;   // the channel whose DATA line is the log's last, or 0
     uint64_t now_us;
-    GByteArray *heard;    // all bytes that it was fed
-    uint64_t cut;         // a feed that goes across this many bytes is fed as two; UINT64_MAX: none
-    size_t chunk;   // bytes that are fed at once; 0: all there are
-    bool accepts;   // takes what the peer opens, at once
-    bool consumes;  // reads what comes, at once
-    uint64_t taken; // bytes of all DATA events
+    GByteArray *heard; // all bytes that it was fed
+    uint64_t cut;      // a feed that goes across this many bytes is fed as two; UINT64_MAX: none
+    size_t chunk;      // bytes that are fed at once; 0: all there are
+    bool accepts;      // takes what the peer opens, at once
+    bool consumes;     // reads what comes, at once
+    uint64_t taken;    // bytes of all DATA events
 } End;
 
 void end_init(End *end, MuxRole role, const MuxLimits *limits);
@@ -60,6 +60,8 @@ size_t end_write(End *end, MuxChannel *channel, const void *bytes, size_t n);
 void end_read(MuxChannel *channel, size_t n);
 void end_close(End *end, MuxChannel *channel, MuxCode code);
 MuxSessionInfo end_info(const End *end);
+// There are no channels, and every counter of them is zero.
+void end_assert_idle(const End *end);
 
 typedef struct Pair {
     End guest, host;

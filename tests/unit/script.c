@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-
 const MuxLimits script_limits = {.channels = 4, .pending = 2, .budget = 4096};
 
 typedef enum Act {

@@ -52,6 +52,15 @@ static void test_keeps(void)
     g_assert_cmpuint(take_all(&bucket, SECOND), ==, 1);
 }
 
+// It fills up before the time for a whole burst has passed, and stays full.
+static void test_full(void)
+{
+    MuxBucket bucket;
+    mux_bucket_init(&bucket, 3, 1, 0);
+    g_assert_true(mux_bucket_take(&bucket, 0));
+    g_assert_cmpuint(take_all(&bucket, 2 * SECOND + SECOND / 2), ==, 3);
+}
+
 // Asked every few microseconds, it gives what it would have given at once: no fraction is lost, and
 // hardly one is won.
 static void test_steps(void)
@@ -86,6 +95,7 @@ int main(int argc, char **argv)
     g_test_add_func("/bucket/burst", test_burst);
     g_test_add_func("/bucket/refill", test_refill);
     g_test_add_func("/bucket/keeps", test_keeps);
+    g_test_add_func("/bucket/full", test_full);
     g_test_add_func("/bucket/steps", test_steps);
     g_test_add_func("/bucket/back", test_back);
     return g_test_run();

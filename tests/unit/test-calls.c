@@ -8,6 +8,9 @@
 #include "forge.h"
 #include "proto/channel.h"
 #include "proto/limits.h"
+#include "proto/session-private.h"
+
+#define FLOOR 1024 // of the default budget and limits
 
 static const char *state_of(const MuxChannel *channel)
 {
@@ -158,10 +161,11 @@ static void test_stop(void)
     forge_data(&forge, 1, 16000); // was under way; is thrown away, and gives no credit back
     end_expect(&forge.end, "");
     forge_expect(&forge, "");
-    mux_channel_consumed(channel, 5); // what came before is still its owner's
-    forge_expect(&forge, "");
     forge_empty(&forge, MUX_FRAME_FIN, 1);
     end_expect(&forge.end, "FIN 1\n");
+    mux_channel_consumed(channel, 5); // what came before is still its owner's
+    forge_expect(&forge, "");
+    g_assert_cmpuint(end_info(&forge.end).budget_used, ==, FLOOR);
     forge_deinit(&forge);
 }
 
@@ -227,6 +231,57 @@ static void test_user(void)
     forge_deinit(&forge);
 }
 
+// After FIN nothing comes any more: what the window held and did not get is free at once.
+static void test_fin_frees(void)
+{
+    Forge forge;
+    MuxChannel *channel = open_channel(&forge, 100);
+    g_assert_cmpuint(end_info(&forge.end).budget_used, ==, MUX_WINDOW_START);
+    forge_data(&forge, 1, 5000);
+    forge_empty(&forge, MUX_FRAME_FIN, 1);
+    g_assert_cmpuint(end_info(&forge.end).budget_used, ==, 5000);
+    mux_channel_consumed(channel, 4999);
+    g_assert_cmpuint(end_info(&forge.end).budget_used, ==, FLOOR);
+    forge_expect(&forge, "");
+    forge_deinit(&forge);
+}
+
+// What was to be said about a direction that has ended meanwhile is not said.
+static void test_fin_makes_pointless(void)
+{
+    Forge forge;
+    MuxChannel *channel = open_channel(&forge, 100);
+    forge_data(&forge, 1, 10000);
+    mux_channel_consumed(channel, 10000); // CREDIT
+    mux_channel_reclaim(channel);
+    mux_channel_stop(channel);
+    forge_empty(&forge, MUX_FRAME_FIN, 1);
+    forge_expect(&forge, "");
+    g_assert_cmpstr(state_of(channel), ==, "recv-closed");
+    g_assert_cmpuint(end_write(&forge.end, channel, "still", 5), ==, 5);
+    forge_expect(&forge, "DATA 1 still\n");
+    forge_deinit(&forge);
+}
+
+// Two thousand million channels later.
+static void test_last_id(void)
+{
+    for (unsigned role = MUX_GUEST; role <= MUX_HOST; role++) {
+        Forge forge;
+        MuxChannel *none;
+        forge_up(&forge, role, NULL, NULL);
+        uint32_t last = role == MUX_GUEST ? UINT32_MAX - 2 : UINT32_MAX - 3;
+        forge.end.session->next_id = last;
+        g_assert_cmpuint(channel_id(end_open(&forge.end, "a")), ==, last);
+        g_autofree char *log = g_strdup_printf("RESET %u link-down\nDOWN ids\n", last);
+        g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, NULL, &none), ==,
+                        MUX_OPEN_DOWN);
+        end_drain(&forge.end);
+        end_expect(&forge.end, log);
+        forge_deinit(&forge);
+    }
+}
+
 static void test_open_refused(void)
 {
     Forge forge;
@@ -251,6 +306,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/calls/info", test_info);
     g_test_add_func("/calls/fin", test_fin);
+    g_test_add_func("/calls/fin-frees", test_fin_frees);
+    g_test_add_func("/calls/fin-makes-pointless", test_fin_makes_pointless);
+    g_test_add_func("/calls/last-id", test_last_id);
     g_test_add_func("/calls/close/after-fins", test_close_after_fins);
     g_test_add_func("/calls/close/half", test_close_half);
     g_test_add_func("/calls/close/refuse", test_refuse);

@@ -9,7 +9,8 @@
 
 #include "forge.h"
 
-// --- the table -------------------------------------------------------------------------------------------
+// --- the table
+// -------------------------------------------------------------------------------------------
 
 static const char *const states[] = {"opening",     "asked",  "open", "send-closed",
                                      "recv-closed", "closed", "dead"};
@@ -60,7 +61,8 @@ static void test_inputs(void)
         g_assert_cmpuint(mux_channel_input(type), ==, inputs[type]);
 }
 
-// --- the same through a session: each frame in each state --------------------------------------------------
+// --- the same through a session: each frame in each state
+// --------------------------------------------------
 
 static const char *state_of(const MuxChannel *channel)
 {
@@ -99,8 +101,8 @@ static MuxChannel *bring_to(Forge *forge, MuxChannelState state)
 
 static void send_input(Forge *forge, MuxChannelInput input, uint32_t id)
 {
-    static const MuxFrameType types[] = {MUX_FRAME_ACCEPT, MUX_FRAME_DATA,  MUX_FRAME_FIN,
-                                         MUX_FRAME_STOP,   MUX_FRAME_RESET, MUX_FRAME_CREDIT,
+    static const MuxFrameType types[] = {MUX_FRAME_ACCEPT,  MUX_FRAME_DATA,  MUX_FRAME_FIN,
+                                         MUX_FRAME_STOP,    MUX_FRAME_RESET, MUX_FRAME_CREDIT,
                                          MUX_FRAME_RECLAIM, MUX_FRAME_RETURN};
     MuxFrameType type = types[input];
     if (type == MUX_FRAME_DATA)

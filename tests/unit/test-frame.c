@@ -61,11 +61,11 @@ static const struct {
     unsigned min, max;
     bool of_channel;
 } kinds[] = {
-    {NULL, 0, 0, false},       {"HELLO", 60, 60, false}, {"PING", 8, 8, false},
-    {"PONG", 8, 8, false},     {"ACK", 8, 8, false},     {"OPEN", 11, 4096, true},
-    {"ACCEPT", 8, 8, true},    {"DATA", 1, 32748, true}, {"FIN", 0, 0, true},
-    {"STOP", 0, 0, true},      {"RESET", 4, 4, true},    {"CREDIT", 8, 8, true},
-    {"RECLAIM", 0, 0, true},   {"RETURN", 8, 8, true},
+    {NULL, 0, 0, false},     {"HELLO", 60, 60, false}, {"PING", 8, 8, false},
+    {"PONG", 8, 8, false},   {"ACK", 8, 8, false},     {"OPEN", 11, 4096, true},
+    {"ACCEPT", 8, 8, true},  {"DATA", 1, 32748, true}, {"FIN", 0, 0, true},
+    {"STOP", 0, 0, true},    {"RESET", 4, 4, true},    {"CREDIT", 8, 8, true},
+    {"RECLAIM", 0, 0, true}, {"RETURN", 8, 8, true},
 };
 
 static void test_kinds(void)
@@ -105,8 +105,8 @@ static void test_lengths(void)
     for (unsigned type = 1; type < MUX_FRAME_TYPES; type++) {
         unsigned min = kinds[type].min, max = kinds[type].max;
         uint32_t channel = kinds[type].of_channel ? 9 : 0;
-        const unsigned lengths[] = {0,       1,   2,       min - 1, min,  min + 1,
-                                    max - 1, max, max + 1, 32748,   32749, 32768, 65535};
+        const unsigned lengths[] = {0,   1,       2,     min - 1, min,   min + 1, max - 1,
+                                    max, max + 1, 32748, 32749,   32768, 65535};
         for (size_t i = 0; i < G_N_ELEMENTS(lengths); i++) {
             unsigned length = lengths[i] & 0xffff;
             int expected = length >= min && length <= max ? 0 : MUX_FRAME_BAD;
@@ -136,9 +136,8 @@ static void test_flags(void)
 {
     for (unsigned type = 1; type < MUX_FRAME_TYPES; type++)
         for (unsigned flags = 0; flags < 256; flags++)
-            g_assert_cmpint(
-                decode(type, (uint8_t)flags, kinds[type].min, kinds[type].of_channel), ==,
-                flags == 0 ? 0 : MUX_FRAME_BAD);
+            g_assert_cmpint(decode(type, (uint8_t)flags, kinds[type].min, kinds[type].of_channel),
+                            ==, flags == 0 ? 0 : MUX_FRAME_BAD);
 }
 
 static void test_channel_zero(void)
@@ -153,9 +152,7 @@ static void test_channel_zero(void)
 static void test_other_key(void)
 {
     MuxFrame frame;
-    const uint64_t others[] = {0,
-                               mux_frame_key(0x2222, 0x1111),
-                               mux_frame_key(0x1111, 0x2223),
+    const uint64_t others[] = {0, mux_frame_key(0x2222, 0x1111), mux_frame_key(0x1111, 0x2223),
                                mux_frame_key(0x1110, 0x2222)};
     for (size_t i = 0; i < G_N_ELEMENTS(golden_frames); i++) {
         for (size_t k = 0; k < G_N_ELEMENTS(others); k++)

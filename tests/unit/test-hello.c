@@ -68,8 +68,9 @@ static void test_extremes(void)
     const MuxHello most = {UINT16_MAX, UINT16_MAX, UINT8_MAX,  UINT64_MAX,
                            UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
     const MuxHello least = {.id = 1};
-    const MuxHello distinct = {0x0102,     0x0304,     5, 0x060708090a0b0c0d, 0x0e0f101112131415,
-                               0x16171819, 0x1a1b1c1d, 0x1e1f2021};
+    const MuxHello distinct = {
+        0x0102,     0x0304,     5,         0x060708090a0b0c0d, 0x0e0f101112131415,
+        0x16171819, 0x1a1b1c1d, 0x1e1f2021};
     const MuxHello *all[] = {&most, &least, &distinct};
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
         uint8_t base[MUX_HELLO_SIZE];

@@ -151,8 +151,8 @@ static void test_damaged_payload(void)
     mux_input_deinit(&input);
 }
 
-// The largest frames, in pieces of odd sizes, for many times the buffer's length: there is always space for
-// what is missing, and what is lent is what was put in.
+// The largest frames, in pieces of odd sizes, for many times the buffer's length: there is always
+// space for what is missing, and what is lent is what was put in.
 static void test_largest(void)
 {
     static uint8_t wire[MUX_FRAME_MAX];

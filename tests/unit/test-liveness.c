@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// liveness.c: when the peer is asked whether it is there, and that silence is told and nothing more.
+// liveness.c: when the peer is asked whether it is there, and that silence is told and nothing
+// more.
 
 #include "forge.h"
 #include "proto/limits.h"
@@ -102,7 +103,8 @@ static void test_heard_again(void)
     forge_deinit(&forge);
 }
 
-// It talks, though it does not answer: that is enough, and it is asked again after the next silence.
+// It talks, though it does not answer: that is enough, and it is asked again after the next
+// silence.
 static void test_not_answered(void)
 {
     Forge forge;
@@ -169,7 +171,8 @@ static void test_pair(void)
     pair_deinit(&pair);
 }
 
-// Before there is a session, the greeting is said again; while the port takes nothing, one of them waits.
+// Before there is a session, the greeting is said again; while the port takes nothing, one of them
+// waits.
 static void test_greeting(void)
 {
     End end;

@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Each allocation of the library fails in turn, through a whole conversation: nothing crashes, nothing
-// leaks (the sanitizer build sees that), every counter ends at zero, and the result is clear.
+// Each allocation of the library fails in turn, through a whole conversation: nothing crashes,
+// nothing leaks (the sanitizer build sees that), every counter ends at zero, and the result is
+// clear.
 
 #include "script.h"
 

@@ -54,8 +54,8 @@ static void test_room(void)
     mux_output_deinit(&output);
 }
 
-// How much room is said to be left, for each number of bytes that are left: 0 means "no frame", so a
-// frame without payload needs a byte more than it is long. Nothing goes over the end.
+// How much room is said to be left, for each number of bytes that are left: 0 means "no frame", so
+// a frame without payload needs a byte more than it is long. Nothing goes over the end.
 static void test_end(void)
 {
     for (unsigned left = 0; left < 64; left++) {

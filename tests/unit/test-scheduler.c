@@ -101,7 +101,8 @@ static void test_fresh_first(void)
     }
 }
 
-// Bulk that begins goes ahead for one quantum, then behind; running dry and coming back wins nothing.
+// Bulk that begins goes ahead for one quantum, then behind; running dry and coming back wins
+// nothing.
 static void test_no_gain_by_coming_back(void)
 {
     Sender senders[5];

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// session.c: the same conversation, however the port splits its bytes, gives the same events; and the
-// outer edges of a session's life.
+// session.c: the same conversation, however the port splits its bytes, gives the same events; and
+// the outer edges of a session's life.
 
 #include "script.h"
 
@@ -11,7 +11,8 @@
 #include "proto/frame.h"
 #include "proto/limits.h"
 
-// --- a conversation, and how its bytes arrive --------------------------------------------------------
+// --- a conversation, and how its bytes arrive
+// --------------------------------------------------------
 
 // Both ends' bytes arrive `chunk` at a time (0: all), and are split once at `cut`. Returns how many
 // bytes the guest was fed, the host's in *ret_host.
@@ -64,8 +65,8 @@ static void test_complete(void)
     pair_init(&pair, &script_limits, &script_limits);
     pair_up(&pair);
     script_run(&pair);
-    unsigned others = 1u << MUX_FRAME_HELLO | 1u << MUX_FRAME_PING | 1u << MUX_FRAME_PONG |
-                      1u << MUX_FRAME_ACK;
+    unsigned others =
+        1u << MUX_FRAME_HELLO | 1u << MUX_FRAME_PING | 1u << MUX_FRAME_PONG | 1u << MUX_FRAME_ACK;
     unsigned all = (1u << MUX_FRAME_TYPES) - 2;
     g_assert_cmphex(types_in(pair.guest.heard) | types_in(pair.host.heard) | others, ==, all);
     pair_deinit(&pair);
@@ -94,7 +95,8 @@ static void test_each_split(void)
     }
 }
 
-// --- life ------------------------------------------------------------------------------------------------
+// --- life
+// ------------------------------------------------------------------------------------------------
 
 static void test_states(void)
 {
@@ -189,7 +191,8 @@ static void test_dead_channel(void)
     pair_deinit(&pair);
 }
 
-// A new session on the same objects: ids begin anew, and channels that are still held are not in it.
+// A new session on the same objects: ids begin anew, and channels that are still held are not in
+// it.
 static void test_again(void)
 {
     Pair pair;
@@ -213,6 +216,60 @@ static void test_again(void)
     pair_deinit(&pair);
 }
 
+// What each end counts is counted anew, too: or else the first ACK of a new session would be of
+// bytes of the old one.
+static void test_counts_again(void)
+{
+    static const char bytes[10000];
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = pair.host.consumes = true;
+    for (unsigned round = 0; round < 4; round++) {
+        pair_up(&pair);
+        g_assert_cmpuint(end_info(&pair.host).received, ==, 0);
+        MuxChannel *channel = end_open(&pair.guest, "a");
+        pair_settle(&pair);
+        for (unsigned i = 0; i < 6 + round; i++) {
+            g_assert_cmpuint(end_write(&pair.guest, channel, bytes, sizeof(bytes)), ==, 10000);
+            pair_settle(&pair);
+        }
+        g_assert_true(mux_session_is_up(pair.guest.session));
+        mux_session_stop(pair.guest.session);
+        mux_session_stop(pair.host.session);
+        end_drain(&pair.guest);
+        end_drain(&pair.host);
+        end_forget(&pair.guest);
+        end_forget(&pair.host);
+        end_close(&pair.guest, channel, MUX_CODE_CLOSED);
+        end_close(&pair.host, end_channel(&pair.host, 1), MUX_CODE_CLOSED);
+    }
+    pair_deinit(&pair);
+}
+
+// Half a HELLO of a port that is gone and half of one of the next port are no HELLO.
+static void test_stop_forgets(void)
+{
+    End host;
+    uint8_t base[MUX_HELLO_SIZE];
+    mux_hello_encode(base, &(MuxHello){.version_min = 1,
+                                       .version_max = 1,
+                                       .role = MUX_GUEST,
+                                       .id = GUEST_ID,
+                                       .echo = HOST_ID});
+    for (unsigned stops = 0; stops < 2; stops++) {
+        end_init(&host, MUX_HOST, NULL);
+        end_start(&host, HOST_ID);
+        end_feed(&host, base, 40);
+        if (stops) {
+            mux_session_stop(host.session);
+            end_start(&host, HOST_ID);
+        }
+        end_feed(&host, base + 40, 40);
+        end_expect(&host, stops ? "" : "UP\n");
+        end_deinit(&host);
+    }
+}
+
 static void test_free_nothing(void)
 {
     g_assert_null(mux_session_free(NULL));
@@ -230,6 +287,8 @@ int main(int argc, char **argv)
     g_test_add_func("/session/stop", test_stop);
     g_test_add_func("/session/dead-channel", test_dead_channel);
     g_test_add_func("/session/again", test_again);
+    g_test_add_func("/session/counts-again", test_counts_again);
+    g_test_add_func("/session/stop-forgets", test_stop_forgets);
     g_test_add_func("/session/free-nothing", test_free_nothing);
     return g_test_run();
 }

@@ -56,15 +56,23 @@ static uint64_t sent(Pair *pair, unsigned i)
     return info.sent;
 }
 
-// --- the port ------------------------------------------------------------------------------------------
+// Its app has nothing to say for now.
+static void silence(MuxChannel *channel)
+{
+    channel->ready = false;
+    mux_channel_schedule(channel);
+}
+
+// --- the port
+// ------------------------------------------------------------------------------------------
 
 // Ten bulk transfers in the middle of their work; a small message comes, and goes out next.
-static void test_fresh_next(void)
+static void fresh_next(const MuxLimits *limits)
 {
     Pair pair;
-    begin(&pair, 10, NULL);
-    rounds(&pair, 100, NULL, 0);
-    for (unsigned i = 0; i < 200; i++) {
+    begin(&pair, 10, limits);
+    rounds(&pair, 200, NULL, 0);
+    for (unsigned i = 0; i < 50; i++) {
         MuxTurn turn;
         rounds(&pair, 1 + i % 7, NULL, 0);
         MuxChannel *quiet = end_open(&pair.guest, "keys");
@@ -80,27 +88,59 @@ static void test_fresh_next(void)
     pair_deinit(&pair);
 }
 
-// Sixty-four bytes at a time, half a megabyte of them on one channel: each goes out next, but for the one
-// in five hundred with which a quantum is used up; that one is split, and its rest takes its turn.
+static void test_fresh_next(void)
+{
+    fresh_next(NULL);
+}
+
+// The same with windows so small that the transfers are held up by their credit all the time.
+static void test_fresh_next_small(void)
+{
+    static const MuxLimits limits = {.channels = 64, .budget = 1};
+    fresh_next(&limits);
+}
+
+// Sends 64 bytes; returns how many of other channels went ahead of the last of them.
+static uint64_t keystroke(Pair *pair, MuxChannel *keys)
+{
+    MuxTurn turn;
+    uint64_t others = 0;
+    size_t left = 64;
+
+    mux_channel_ready(keys);
+    while (left > 0) {
+        if (!mux_session_next_turn(pair->guest.session, &turn)) {
+            pair_carry(&pair->guest, &pair->host);
+            pair_carry(&pair->host, &pair->guest);
+            continue;
+        }
+        bool own = turn.channel == keys;
+        size_t n = own ? MIN(turn.size, left) : turn.size;
+        memset(turn.base, 'k', n);
+        left -= own ? n : 0;
+        others += own ? 0 : n;
+        mux_session_turn_done(pair->guest.session, &turn, n, !own || left > 0);
+    }
+    return others;
+}
+
+// Half a megabyte in pieces of 64 bytes, beside ten bulk transfers: each goes out next, but for the
+// one in five hundred with which a quantum is used up; the rest of that one waits for one round.
 static void test_keystrokes(void)
 {
     Pair pair;
+    unsigned late = 0;
     begin(&pair, 11, NULL);
     MuxChannel *keys = end_channel(&pair.guest, 21);
-    unsigned behind = 0;
-    rounds(&pair, 50, (const size_t[11]){[0 ... 9] = 40000}, 11);
+    silence(keys);
+    rounds(&pair, 50, NULL, 0);
     for (unsigned i = 0; i < 8000; i++) {
-        MuxTurn turn;
-        mux_channel_ready(keys);
-        g_assert_true(mux_session_next_turn(pair.guest.session, &turn));
-        behind += turn.channel != keys || turn.size < 64;
-        mux_session_turn_done(pair.guest.session, &turn, turn.channel == keys ? 64 : 0, false);
-        mux_channel_ready(turn.channel);
-        end_channel(&pair.guest, 21)->ready = false;
-        mux_channel_schedule(keys);
+        uint64_t ahead = keystroke(&pair, keys);
+        g_assert_cmpuint(ahead, <=, 10 * MUX_PAYLOAD_MAX);
+        late += ahead > 0;
         rounds(&pair, 1, NULL, 0);
     }
-    g_assert_cmpuint(behind, <=, 2 * (8000 * 64 / MUX_PAYLOAD_MAX + 1));
+    g_assert_cmpuint(late, <=, 8000 * 64 / MUX_PAYLOAD_MAX + 1);
     pair_deinit(&pair);
 }
 
@@ -122,7 +162,8 @@ static void test_fair(void)
     pair_deinit(&pair);
 }
 
-// --- the budget ------------------------------------------------------------------------------------------
+// --- the budget
+// ------------------------------------------------------------------------------------------
 
 // Nobody reads half of the channels. The others go on as if they were alone.
 static void test_unread(void)
@@ -188,13 +229,33 @@ static uint32_t window_size(const End *end, uint32_t id)
     return end_channel((End *)end, id)->window.size;
 }
 
+// A round trip: the guest uses up its credit, then the host's reader takes all but `rest` of it.
+static void round_trip(Pair *pair, uint32_t id, uint64_t rest)
+{
+    MuxChannel *reader = end_channel(&pair->host, id);
+    MuxChannelInfo info;
+    while (fill(pair, NULL, 0) > 0) {
+        pair_carry(&pair->guest, &pair->host);
+        pair_carry(&pair->host, &pair->guest); // ACK
+    }
+    mux_channel_info(reader, &info);
+    if (info.received - info.consumed > rest)
+        end_read(reader, info.received - info.consumed - rest);
+    pair_carry(&pair->host, &pair->guest); // CREDIT
+    end_forget(&pair->host);
+}
+
 static void test_grows(void)
 {
+    static const uint32_t sizes[] = {16, 64, 256, 1024, 1024};
     Pair pair;
     begin(&pair, 1, NULL);
-    g_assert_cmpuint(window_size(&pair.host, 1), ==, MUX_WINDOW_START);
-    rounds(&pair, 2000, NULL, 0);
-    g_assert_cmpuint(window_size(&pair.host, 1), ==, MUX_WINDOW_MAX);
+    pair.host.consumes = false;
+    for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_assert_cmpuint(window_size(&pair.host, 1), ==, sizes[i] << 10);
+        round_trip(&pair, 1, 0);
+    }
+    g_assert_cmpuint(pair.host.taken, ==, (16 + 64 + 256 + 1024 + 1024) << 10);
     pair_deinit(&pair);
 }
 
@@ -204,49 +265,42 @@ static void test_grows_not(void)
     Pair pair;
     begin(&pair, 1, NULL);
     pair.host.consumes = false;
-    for (unsigned i = 0; i < 2000; i++) {
-        MuxChannelInfo info;
-        fill(&pair, NULL, 0);
-        pair_carry(&pair.guest, &pair.host);
-        mux_channel_info(end_channel(&pair.host, 1), &info);
-        if (info.received - info.consumed > 100)
-            end_read(end_channel(&pair.host, 1), info.received - info.consumed - 100);
-        pair_carry(&pair.host, &pair.guest);
-        end_forget(&pair.host);
-    }
+    for (unsigned i = 0; i < 500; i++)
+        round_trip(&pair, 1, 100);
     g_assert_cmpuint(window_size(&pair.host, 1), ==, MUX_WINDOW_START);
-    g_assert_cmpuint(pair.host.taken, >, 1u << 20);
+    g_assert_cmpuint(pair.host.taken, ==, 500 * (MUX_WINDOW_START - 100) + 100);
     pair_deinit(&pair);
 }
 
-// One that grew and fell idle gives back what it has when another one needs it; when it speaks again, it
-// begins anew from the floor.
+// One that grew and fell idle gives back what it has when another one needs it; when it speaks
+// again, it begins anew from the floor.
 static void test_reclaim(void)
 {
     static const MuxLimits limits = {.channels = 4, .pending = 4, .budget = 1u << 20};
     Pair pair;
-    begin(&pair, 8 / 2, &limits);
-    for (unsigned i = 1; i < 4; i++) // these are silent for now
-        end_channel(&pair.guest, 2 * i + 1)->ready = false;
-    for (unsigned i = 1; i < 4; i++)
-        mux_channel_schedule(end_channel(&pair.guest, 2 * i + 1));
-    rounds(&pair, 300, NULL, 0);
-    uint32_t alone = window_size(&pair.host, 1);
-    g_assert_cmpuint(alone, >, 64u << 10);
+    begin(&pair, 4, &limits);
+    for (uint32_t id = 3; id <= 7; id += 2)
+        silence(end_channel(&pair.guest, id));
+    pair.host.consumes = false;
+    for (unsigned i = 0; i < 5; i++)
+        round_trip(&pair, 1, 0);
+    uint32_t alone = window_size(&pair.host, 1), floor = pair.host.session->budget.floor;
+    g_assert_cmpuint(floor, ==, MUX_WINDOW_START);
+    g_assert_cmpuint(alone, ==, floor + ((1u << 20) - 8 * floor) / 8); // an eighth of the pool
 
-    end_channel(&pair.guest, 1)->ready = false;
-    mux_channel_schedule(end_channel(&pair.guest, 1));
-    pair_settle(&pair);
+    silence(end_channel(&pair.guest, 1));
     pair_sleep(&pair, 2 * MUX_RECLAIM_IDLE_US);
     mux_channel_ready(end_channel(&pair.guest, 3));
-    rounds(&pair, 300, NULL, 0);
-    g_assert_cmpuint(window_size(&pair.host, 1), ==, pair.host.session->budget.floor);
-    g_assert_cmpuint(window_size(&pair.host, 3), >=, alone);
+    for (unsigned i = 0; i < 5; i++)
+        round_trip(&pair, 3, 0);
+    g_assert_cmpuint(window_size(&pair.host, 1), ==, floor);
+    g_assert_cmpuint(window_size(&pair.host, 3), ==, alone); // as if it had been alone
 
+    silence(end_channel(&pair.guest, 3));
     mux_channel_ready(end_channel(&pair.guest, 1));
-    uint64_t before = sent(&pair, 0);
-    rounds(&pair, 300, NULL, 0);
-    g_assert_cmpuint(sent(&pair, 0), >, before + (1u << 20));
+    for (unsigned i = 0; i < 5; i++)
+        round_trip(&pair, 1, 0);
+    g_assert_cmpuint(window_size(&pair.host, 1), >, floor);
     g_assert_true(mux_session_is_up(pair.host.session));
     pair_deinit(&pair);
 }
@@ -255,6 +309,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/share/port/fresh-next", test_fresh_next);
+    g_test_add_func("/share/port/fresh-next-small", test_fresh_next_small);
     g_test_add_func("/share/port/keystrokes", test_keystrokes);
     g_test_add_func("/share/port/fair", test_fair);
     g_test_add_func("/share/budget/unread", test_unread);

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Loss of step: a frame that is missing, comes twice, is cut, is old, or belongs to somebody else. The
-// session ends at once, not a byte of it is delivered, and each open channel is told once.
+// Loss of step: a frame that is missing, comes twice, is cut, is old, or belongs to somebody else.
+// The session ends at once, not a byte of it is delivered, and each open channel is told once.
 
 #include <string.h>
 
@@ -159,10 +159,11 @@ static void test_inserted(void)
     }
 }
 
-// --- the peer starts anew ------------------------------------------------------------------------------
+// --- the peer starts anew
+// ------------------------------------------------------------------------------
 
-// The guest's daemon is killed after it wrote `n` bytes of a frame, and starts again. The zeros that it
-// sends first bring the host to the end of that frame; nothing of it is delivered.
+// The guest's daemon is killed after it wrote `n` bytes of a frame, and starts again. The zeros
+// that it sends first bring the host to the end of that frame; nothing of it is delivered.
 static void restart_in_frame(size_t n, const char *reason)
 {
     Pair pair;
@@ -220,7 +221,8 @@ static void test_restart_in_largest(void)
     }
 }
 
-// --- what is no loss of step ------------------------------------------------------------------------------
+// --- what is no loss of step
+// ------------------------------------------------------------------------------
 
 // A HELLO among an app's bytes is an app's bytes.
 static void test_hello_in_data(void)

@@ -61,8 +61,8 @@ static void test_flight(void)
     forge_deinit(&forge);
 }
 
-// However many bytes: the receiver acknowledges in time, so the sender never waits for an ACK that is not
-// due, and at the end of each batch nothing is stuck.
+// However many bytes: the receiver acknowledges in time, so the sender never waits for an ACK that
+// is not due, and at the end of each batch nothing is stuck.
 static void test_acks(void)
 {
     Pair pair;
@@ -86,8 +86,8 @@ static void test_acks(void)
     pair_deinit(&pair);
 }
 
-// HELLO aside: session frames, control frames of channels, data. Of one channel, in the order in which
-// the other end can take them.
+// HELLO aside: session frames, control frames of channels, data. Of one channel, in the order in
+// which the other end can take them.
 static void test_order(void)
 {
     Forge forge;

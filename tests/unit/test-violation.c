@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// receive.c: what a peer may not do, frame by frame, and what it may although it looks odd. Every breach
-// ends the session with a reason and its detail; whoever had a channel is told once; nothing is left.
+// receive.c: what a peer may not do, frame by frame, and what it may although it looks odd. Every
+// breach ends the session with a reason and its detail; whoever had a channel is told once; nothing
+// is left.
 
 #include <string.h>
 
@@ -10,8 +11,9 @@
 #include "proto/bytes.h"
 #include "proto/limits.h"
 
-// The session under test is a host. The guest's channel 1 is open, with a credit of 1000 for us and 16384
-// for the guest; the host's channel 2 is open too, 3 waits for our answer, and 4 for the peer's.
+// The session under test is a host. The guest's channel 1 is open, with a credit of 1000 for us and
+// 16384 for the guest; the host's channel 2 is open too, 3 waits for our answer, and 4 for the
+// peer's.
 static void begin(Forge *forge)
 {
     forge_up(forge, MUX_HOST, NULL, NULL);
@@ -115,7 +117,8 @@ static void test_case(gconstpointer data)
     end_badly(&forge, ((const Case *)data)->detail);
 }
 
-// --- opens -------------------------------------------------------------------------------------------
+// --- opens
+// -------------------------------------------------------------------------------------------
 
 #define NOT_YOURS "OPEN of an id that is not the peer's to open, or was used before"
 #define NO_NAME   "OPEN with a name that is none"
@@ -124,11 +127,11 @@ static const struct {
     uint32_t channel;
     const char *detail;
 } ids[] = {
-    {2, NOT_YOURS},          // ours, and open
-    {6, NOT_YOURS},          // ours to open
+    {2, NOT_YOURS}, // ours, and open
+    {6, NOT_YOURS}, // ours to open
     {UINT32_MAX - 1, NOT_YOURS},
-    {1, NOT_YOURS},          // open
-    {3, NOT_YOURS},          // the last one
+    {1, NOT_YOURS}, // open
+    {3, NOT_YOURS}, // the last one
 };
 
 static void test_open_ids(void)
@@ -248,7 +251,8 @@ static void test_too_many(void)
         forge_open(&forge, id, 0, "x");
     g_assert_true(mux_session_is_up(forge.end.session));
     forge_open(&forge, 13, 0, "x");
-    g_assert_true(g_str_has_suffix(forge.end.log->str, "DOWN protocol: more channels than the limit\n"));
+    g_assert_true(
+        g_str_has_suffix(forge.end.log->str, "DOWN protocol: more channels than the limit\n"));
     forge_deinit(&forge);
 }
 

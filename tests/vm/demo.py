@@ -71,10 +71,8 @@ class Demo:
             guestmux = self._guest.log()
         except Exception as error:  # noqa: BLE001 (the guest may be what went wrong)
             guestmux = f"cannot be had: {error}\n"
-        tails = {"hostmux": self._host.log(), "guestmux": guestmux}
-        text = "".join(
-            f"{name}: {line}\n" for name, log in tails.items() for line in log.splitlines()[-15:]
-        )
+        tails = (self._host.log(), guestmux)
+        text = "".join(f"{line}\n" for log in tails for line in log.splitlines()[-15:])
         return text + self._vm.logs()
 
     def run(self) -> None:
@@ -161,7 +159,7 @@ class Demo:
         detail(output)
         check(output == text, f"the echo of {text!r} is {output!r}")
         self._rows.append(
-            ("AndroidPipe-style client, echo", "ok", f"{took * 1000:.0f} ms with the program")
+            ("AndroidPipe-style client, echo", "ok", f"{took * 1000:.0f} ms with its start")
         )
 
     def _no_service(self) -> None:
@@ -206,7 +204,8 @@ class Demo:
         say(f"sha256 of the 64 MiB {way}")
         detail(f"sent      {sent}\nreceived  {received}")
         check(sent == received, f"what went {way} did not arrive as it was sent")
-        self._rows.append((f"64 MiB {way}, sha256 compared", "same", f"{BULK / MIB / took:.0f} MiB/s"))
+        figure = f"{BULK / MIB / took:.0f} MiB/s"
+        self._rows.append((f"64 MiB {way}, sha256 compared", "same", figure))
 
     def _never(self, app: Background) -> None:
         say("the handler that never read, all that time")
@@ -242,8 +241,10 @@ in another terminal, on the host:
     {BIN}/muxctl --socket {self._host.socket} status
     {BIN}/muxctl --socket {self._host.socket} services
     {BIN}/muxctl --socket {self._host.socket} connect {VM_NAME}/hello </dev/null
-services of the host (a file each in {self._host.folder}/services; after a change: kill -HUP {self._host.pid}):
+services of the host:
     echo, upload, download, never
+services are files; after a change kill -HUP {self._host.pid} makes hostmux read them again:
+    {self._host.folder}/services
 services of the guest:
     {", ".join(GUEST_SERVICES)}
 """)

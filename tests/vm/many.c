@@ -6,8 +6,8 @@
 // earlier run, shows.
 //
 // With -k each sends that much, half-closes, and wants its echo's end after the last byte.
-// Otherwise they go on until they are closed, or until SIGTERM. "all open" is printed when each got its first echo,
-// and in the end:
+// Otherwise they go on until they are closed, or until SIGTERM. "all open" is printed when each got
+// its first echo, and in the end:
 //
 //     channels 20 done 0 closed 20 half 0 wrong 0 bytes 183000 first-to-last-ms 3
 //
@@ -70,8 +70,7 @@ static void send_some(Channel *channel, int fd)
 
 static bool compare(Channel *channel, const unsigned char *bytes, size_t n)
 {
-    if (n > channel->sent - channel->back ||
-        memcmp(channel->chunk + channel->back, bytes, n) != 0)
+    if (n > channel->sent - channel->back || memcmp(channel->chunk + channel->back, bytes, n) != 0)
         return false;
     channel->back += n;
     if (channel->back == channel->size) {

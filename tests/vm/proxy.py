@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A pipe between hostmux and QEMU's socket that can be cut, and that remembers what hostmux said."""
+"""A pipe between hostmux and QEMU's socket that can be cut, and remembers what hostmux said."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Proxy:
                 selector.register(sock, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
-                    data = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    data: bytes = key.fileobj.recv(65536)  # type: ignore[union-attr]
                     if key.fileobj is self._woken:
                         if data == b"h":
                             port.sendall(bytes(self.said[-100:]))

@@ -111,7 +111,7 @@ class Host:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def muxctl(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [BIN / "muxctl", "--socket", self.socket, *arguments]
+        command: list[Path | str] = [BIN / "muxctl", "--socket", self.socket, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
     def link(self) -> dict[str, Any]:
@@ -213,7 +213,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 def wait_for(
-    condition: Callable[[], bool], timeout: float, explain: Callable[[], str] = lambda: ""
+    condition: Callable[[], object], timeout: float, explain: Callable[[], str] = lambda: ""
 ) -> float:
     """Wait until a condition holds; how many seconds that took."""
     begin = time.monotonic()

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import socket
 import subprocess
 import threading
@@ -115,7 +114,8 @@ class Channels(StackCase):
         with self.host.open("sum") as channel:
             channel.sendall(data)
             channel.shutdown(socket.SHUT_WR)
-            self.assertEqual(read_all(channel).split()[0].decode(), hashlib.sha256(data).hexdigest())
+            answer = read_all(channel).split()[0].decode()
+        self.assertEqual(answer, hashlib.sha256(data).hexdigest())
 
     def test_bulk_both_ways_at_once(self) -> None:
         """64 MiB in each direction for apps of either side: 256 MiB, four checksums."""
@@ -145,8 +145,7 @@ class Channels(StackCase):
     def _host_up(self, sums: dict[str, str]) -> None:
         with self.host.open("sum") as channel:
             channel.setblocking(True)  # for noise, which shares the setting
-            with subprocess.Popen([NOISE, "2", str(BULK)], stdout=channel):
-                pass
+            subprocess.run([str(NOISE), "2", str(BULK)], stdout=channel.fileno(), check=True)
             channel.shutdown(socket.SHUT_WR)
             sums["up"] = read_all(channel).split()[0].decode()
 
@@ -210,8 +209,9 @@ class Channels(StackCase):
         wait_for(lambda: self.host.link()["channels_open"] == 0, 2)
         wait_for(lambda: self.guest.link()["channels_open"] == 0, 2)
         self.assertEqual(self.guest.link()["channels"], [])
-        handlers = self.vm.run(f"ps -o ppid,comm | grep -c '^ *{self.guest.daemon.pid} '").output
-        self.assertEqual(handlers.strip(), "0", "handlers are left in the guest")
+        assert self.guest.daemon
+        handlers = f"ps -o ppid,comm | grep '^ *{self.guest.daemon.pid} '"
+        self.assertEqual(self.vm.run(handlers), (1, ""), "handlers are left in the guest")
 
 
 _sums: dict[tuple[int, int], str] = {}
@@ -220,10 +220,8 @@ _sums: dict[tuple[int, int], str] = {}
 def _noise_sum(seed: int, size: int = BULK) -> str:
     """The checksum of what `noise SEED SIZE` prints."""
     if (seed, size) not in _sums:
-        run = subprocess.run(
-            f"{NOISE} {seed} {size} | sha256sum", shell=True, capture_output=True, check=True
-        )
-        _sums[seed, size] = re.match("[0-9a-f]{64}", run.stdout.decode())[0]
+        run = subprocess.run([NOISE, str(seed), str(size)], capture_output=True, check=True)
+        _sums[seed, size] = hashlib.sha256(run.stdout).hexdigest()
     return _sums[seed, size]
 
 
