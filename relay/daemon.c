@@ -7,12 +7,14 @@
 
 #include "daemon.h"
 
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "apps.h"
 #include "json.h"
@@ -194,6 +196,17 @@ static gboolean on_hup(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
+// Who was started without them must not log into a socket that got their number.
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
 // Each channel is a descriptor; the usual soft limit of 1,024 is for programs that use select().
 static void raise_descriptor_limit(MuxRelay *relay)
 {
@@ -265,6 +278,7 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
 
     // Characters only: numbers in JSON have a point in every country.
     (void)setlocale(LC_CTYPE, "");
+    fill_standard_descriptors();
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {

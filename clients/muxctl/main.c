@@ -3,9 +3,11 @@
 
 // muxctl, the command line: one table of commands.
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "muxctl.h"
 
@@ -31,6 +33,18 @@ static const char description[] =
     "Exit status: 0 done, 1 the channel broke, 2 wrong usage, 3 no daemon, 4 an error of the\n"
     "daemon, 11 to 17 the channel was refused. See muxctl(1).\n";
 
+// Without them the channel's socket would get the number of standard input or output. Opened for
+// reading: the input is empty, and writing fails as it should.
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd <= STDERR_FILENO) {
+    }
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 static int run(const MuxctlOptions *options, char **arguments)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
@@ -55,6 +69,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status = EXIT_USAGE;
 
+    fill_standard_descriptors();
     (void)setlocale(LC_CTYPE, "");
     g_option_context_set_summary(context, "Talks to guestmux or hostmux.");
     g_option_context_set_description(context, description);

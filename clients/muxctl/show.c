@@ -17,10 +17,24 @@ static json_object *get(json_object *object, const char *key)
     return value;
 }
 
+// What somebody on the other side chose must not control the terminal.
+static const char *printable(json_object *value)
+{
+    if (json_object_is_type(value, json_type_string)) {
+        g_autoptr(GString) shown = g_string_new(NULL);
+        for (const char *c = json_object_get_string(value); *c; c = g_utf8_next_char(c)) {
+            gunichar character = g_utf8_get_char(c);
+            g_string_append_unichar(shown, g_unichar_isprint(character) ? character : '?');
+        }
+        json_object_set_string(value, shown->str);
+    }
+    return json_object_get_string(value);
+}
+
 static const char *text(json_object *object, const char *key)
 {
     json_object *value = get(object, key);
-    return value ? json_object_get_string(value) : "-";
+    return value ? printable(value) : "-";
 }
 
 static guint64 number(json_object *object, const char *key)

@@ -355,6 +355,9 @@ class Signals(StackTest):
             daemon.command = lambda c=command: [  # type: ignore[method-assign,misc]
                 "/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', *c]
         stack.start()
+        for daemon in stack.daemons:
+            for fd in range(3):
+                self.assertEqual(os.readlink(f"/proc/{daemon.pid}/fd/{fd}"), "/dev/null")
         for _ in range(3):
             app, peer = stack.join(listener, "svc")
             self.assert_refused("no-service", stack, "nobody")

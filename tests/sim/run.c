@@ -46,7 +46,7 @@ void run_trace(const Run *run, const char *format, ...)
         return;
     printf("%6u %10.6f  ", run->step, (double)run->now_us / 1e6);
     va_start(args, format);
-    vprintf(format, args);
+    vprintf(format, args); // NOLINT(clang-analyzer-valist.Uninitialized): clang-tidy 14 is wrong
     va_end(args);
     putchar('\n');
 }
@@ -57,7 +57,7 @@ void run_fail(const Run *run, const char *format, ...)
 
     printf("seed %ju failed at step %u: ", (uintmax_t)run->seed, run->step);
     va_start(args, format);
-    vprintf(format, args);
+    vprintf(format, args); // NOLINT(clang-analyzer-valist.Uninitialized): clang-tidy 14 is wrong
     va_end(args);
     printf("\nreplay with: build/bin/sim --seed %ju --verbose\n", (uintmax_t)run->seed);
     fflush(stdout);

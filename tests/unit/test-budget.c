@@ -13,7 +13,6 @@
 #define SEC 1000000u
 
 // --- the budget
-// ------------------------------------------------------------------------------------------
 
 static void test_budget(void)
 {
@@ -58,8 +57,6 @@ static void test_start(void)
 
 // --- who has what
 
-// ------------------------------------------------------------------------------------------
-
 typedef struct One {
     MuxBudget budget;
     MuxWindow window;
@@ -81,8 +78,6 @@ static bool grant(One *one)
 {
     return mux_window_grant(&one->window, &one->budget, 0, &one->victim);
 }
-
-// ------------------------------------------------------------------------------------------
 
 // A window that grew is idle; another one could use what it has.
 static void two_windows(One *idle, MuxWindow *hungry)
@@ -147,7 +142,6 @@ static void test_returned(void)
 }
 
 // --- thousands, at random
-// ------------------------------------------------------------------------------------
 
 #define MANY 4000
 

@@ -10,7 +10,6 @@
 #include "forge.h"
 
 // --- the table
-// -------------------------------------------------------------------------------------------
 
 static const char *const states[] = {"opening",     "asked",  "open", "send-closed",
                                      "recv-closed", "closed", "dead"};
@@ -38,7 +37,7 @@ static const char *outcome(MuxChannelState state, MuxChannelInput input)
         return "-";
     if (r == MUX_CHANNEL_ERROR)
         return "!";
-    return states[next];
+    return next < MUX_CHANNEL_STATES ? states[next] : "none";
 }
 
 static void test_table(void)
@@ -62,7 +61,6 @@ static void test_inputs(void)
 }
 
 // --- the same through a session: each frame in each state
-// --------------------------------------------------
 
 static const char *state_of(const MuxChannel *channel)
 {

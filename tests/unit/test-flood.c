@@ -9,8 +9,6 @@
 #include "forge.h"
 #include "proto/limits.h"
 
-// ---------------------------------------------------------------------------------------
-
 // A peer that pings without end and never reads: nothing grows, and there is one answer, to the
 // last.
 static void test_pings(void)

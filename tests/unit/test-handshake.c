@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// handshake.c: two ends that know nothing of each other agree on a session, whatever was in the
-// pipe.
+// handshake.c: two ends that know nothing of each other agree on a session, or on none.
 
 #include "forge.h"
 #include "proto/limits.h"
@@ -57,7 +56,6 @@ static void assert_talk(Pair *pair)
 }
 
 // --- both are willing
-// ----------------------------------------------------------------------------------
 
 static void test_both_at_once(void)
 {
@@ -146,7 +144,6 @@ static void test_first_is_echo(void)
 }
 
 // --- no session can be agreed on
-// ---------------------------------------------------------------------------
 
 static void test_reflected(void)
 {

@@ -28,8 +28,6 @@ static void assert_talk(Pair *pair)
     end_expect(&pair->host, "OPEN 1 echo\nDATA 1 hello\n");
 }
 
-// ----------------------------------------------------------------------------
-
 typedef void (*Junk)(GByteArray *into);
 
 static void junk_byte(GByteArray *into, uint8_t byte, size_t n)

@@ -7,8 +7,6 @@
 #include "forge.h"
 #include "proto/session-private.h"
 
-// -----------------------------------------------------------------------
-
 static const MuxLimits small = {.channels = 8, .pending = 8};
 
 // As many as the limit, over and over: refused by the peer.

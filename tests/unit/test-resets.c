@@ -13,8 +13,6 @@
 
 #define STORM "DOWN protocol: resets in a storm\n"
 
-// ---------------------------------------------------------------------------------------------
-
 // The peer opens and resets until it is stopped; returns how often it could.
 static unsigned storm(Forge *forge, MuxRole role, bool refused, uint64_t step_us)
 {

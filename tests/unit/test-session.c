@@ -12,7 +12,6 @@
 #include "proto/limits.h"
 
 // --- a conversation, and how its bytes arrive
-// --------------------------------------------------------
 
 // Both ends' bytes arrive `chunk` at a time (0: all), and are split once at `cut`. Returns how many
 // bytes the guest was fed, the host's in *ret_host.
@@ -96,7 +95,6 @@ static void test_each_split(void)
 }
 
 // --- life
-// ------------------------------------------------------------------------------------------------
 
 static void test_states(void)
 {
@@ -143,7 +141,6 @@ static void test_stop(void)
     mux_session_stop(pair.guest.session);
     g_assert_cmpstr(end_info(&pair.guest).state, ==, "down");
     g_assert_cmpuint(end_info(&pair.guest).channels, ==, 0);
-    g_autofree char *log = NULL;
     end_drain(&pair.guest);
     for (unsigned id = 1; id <= 5; id += 2) {
         g_autofree char *line = g_strdup_printf("RESET %u link-down\n", id);

@@ -64,7 +64,6 @@ static void silence(MuxChannel *channel)
 }
 
 // --- the port
-// ------------------------------------------------------------------------------------------
 
 // Ten bulk transfers in the middle of their work; a small message comes, and goes out next.
 static void fresh_next(const MuxLimits *limits)
@@ -163,7 +162,6 @@ static void test_fair(void)
 }
 
 // --- the budget
-// ------------------------------------------------------------------------------------------
 
 // Nobody reads half of the channels. The others go on as if they were alone.
 static void test_unread(void)

@@ -66,7 +66,7 @@ static void test_dropped(void)
     Pair pair;
     begin(&pair);
     g_autoptr(GByteArray) first = data(&pair, "first");
-    g_autoptr(GByteArray) lost = data(&pair, "lost");
+    g_byte_array_unref(data(&pair, "lost"));
     g_autoptr(GByteArray) third = data(&pair, "third");
     feed(&pair, first);
     feed(&pair, third);
@@ -160,7 +160,6 @@ static void test_inserted(void)
 }
 
 // --- the peer starts anew
-// ------------------------------------------------------------------------------
 
 // The guest's daemon is killed after it wrote `n` bytes of a frame, and starts again. The zeros
 // that it sends first bring the host to the end of that frame; nothing of it is delivered.
@@ -222,7 +221,6 @@ static void test_restart_in_largest(void)
 }
 
 // --- what is no loss of step
-// ------------------------------------------------------------------------------
 
 // A HELLO among an app's bytes is an app's bytes.
 static void test_hello_in_data(void)

@@ -118,7 +118,6 @@ static void test_case(gconstpointer data)
 }
 
 // --- opens
-// -------------------------------------------------------------------------------------------
 
 #define NOT_YOURS "OPEN of an id that is not the peer's to open, or was used before"
 #define NO_NAME   "OPEN with a name that is none"

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// window.c: what is granted, to whom, and that it never is more than there is.
+// window.c: one window: what is granted to its sender and when, and the sender's side of it.
 
 #include <glib.h>
 
@@ -9,9 +9,6 @@
 #include "proto/window.h"
 
 #define KIB 1024u
-#define SEC 1000000u
-
-// ------------------------------------------------------------------------------------------
 
 typedef struct One {
     MuxBudget budget;
@@ -160,7 +157,6 @@ static void test_finish(void)
 }
 
 // --- the sender's side
-// ------------------------------------------------------------------------------------
 
 static void test_credit(void)
 {

@@ -42,9 +42,12 @@ typedef struct Counts {
     uint64_t first_us, last_us;
 } Counts;
 
+static volatile sig_atomic_t stopped;
+
 static void on_term(int sig)
 {
-    (void)sig; // poll() ends, and with it all
+    (void)sig;
+    stopped = 1;
 }
 
 static void next_chunk(Channel *channel)
@@ -125,13 +128,14 @@ static void run(Channel *channels, struct pollfd *fds, size_t n, Counts *counts)
 {
     bool said = false;
 
-    while (counts->open > 0) {
+    while (counts->open > 0 && !stopped) {
         for (size_t i = 0; i < n; i++) {
             Channel *channel = &channels[i];
             bool more = channel->sent < channel->size || (channel->left == 0 && !channel->shut);
             fds[i].events = (short)(POLLIN | (more ? POLLOUT : 0));
         }
-        if (poll(fds, n, -1) < 0)
+        // With a time limit, since the signal may come just before.
+        if (poll(fds, n, 100) < 0)
             return;
         for (size_t i = 0; i < n; i++) {
             if (fds[i].fd >= 0 && fds[i].revents & POLLOUT)
@@ -183,7 +187,7 @@ int main(int argc, char **argv)
     struct pollfd *fds = calloc(n, sizeof(*fds));
     if (!channels || !fds || !open_all(argv + optind, channels, fds, n, left))
         return 1;
-    (void)sigaction(SIGTERM, &action, NULL); // without SA_RESTART
+    (void)sigaction(SIGTERM, &action, NULL);
     counts.open = n;
     run(channels, fds, n, &counts);
     (void)printf("channels %zu done %zu closed %zu half %zu wrong %zu bytes %zu "
