@@ -9,10 +9,10 @@
 // It ends when both directions have: `eof` (FIN was sent), and `fin` with nothing left in the
 // backlog.
 //
-// A socket that is not read again after its end (EPIPE, or a hang-up once it was read out) is
-// `deaf`: the peer is told to stop, and its end of the direction comes as FIN. A unix socket whose
-// owner closed it without having read everything gives ECONNRESET; that is no failure of what he
-// wrote before, so it counts as his end of file.
+// A socket that nobody reads any more (EPIPE, or a hang-up, before which there may still be bytes
+// in it) is `deaf`: the peer is told to stop, and its end of the direction comes as FIN. A unix
+// socket whose owner closed it without having read everything gives ECONNRESET; that is no failure
+// of what he wrote before, so it counts as his end of file.
 
 #include "joint.h"
 
@@ -91,7 +91,7 @@ static void want(MuxJoint *joint)
 
     if (!joint->eof && !joint->offered)
         wanted |= EPOLLIN | EPOLLRDHUP;
-    if (joint->eof && !joint->deaf)
+    if (!joint->deaf)
         wanted |= EPOLLHUP;
     if (joint->backlog.size > 0)
         wanted |= EPOLLOUT;
@@ -242,7 +242,7 @@ static void on_socket(MuxWatch *watch)
 
     if (watch->ready & EPOLLOUT && joint->backlog.size > 0)
         flush_backlog(joint);
-    if (joint->eof && watch->ready & EPOLLHUP)
+    if (watch->ready & EPOLLHUP)
         go_deaf(joint);
     if (!joint->eof && !joint->offered && watch->ready & (EPOLLIN | EPOLLRDHUP)) {
         joint->offered = true;

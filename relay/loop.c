@@ -53,6 +53,19 @@ static void queue_if_due(MuxWatch *watch)
         mux_list_append(&watch->loop->ready, &watch->node);
 }
 
+// Whether the kernel reports when it can be written. Asking anew reports what is so already.
+static void ask_for_output(MuxWatch *watch, bool output)
+{
+    struct epoll_event event = {.data.ptr = watch};
+
+    if (output == !!(watch->asked & EPOLLOUT))
+        return;
+    watch->asked ^= EPOLLOUT;
+    event.events = watch->asked;
+    // It fails for a descriptor that is not in there, which would be our own mistake.
+    g_assert_no_errno(epoll_ctl(watch->loop->epoll, EPOLL_CTL_MOD, watch->fd, &event));
+}
+
 static void collect(MuxLoop *loop)
 {
     struct epoll_event events[EVENTS_A_TURN];
@@ -61,6 +74,8 @@ static void collect(MuxLoop *loop)
     for (int i = 0; i < n; i++) {
         MuxWatch *watch = events[i].data.ptr;
         watch->ready |= events[i].events;
+        if (events[i].events & EPOLLOUT && !(watch->wanted & EPOLLOUT))
+            ask_for_output(watch, false);
         queue_if_due(watch);
     }
 }
@@ -158,14 +173,18 @@ void mux_watch_init(MuxWatch *watch)
 int mux_watch_start(MuxWatch *watch, MuxLoop *loop, int fd, uint32_t wanted,
                     void (*fn)(MuxWatch *watch))
 {
-    struct epoll_event event = {
-        .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-        .data.ptr = watch,
-    };
+    uint32_t asked = EPOLLIN | EPOLLRDHUP | EPOLLET | (wanted & EPOLLOUT);
+    struct epoll_event event = {.events = asked, .data.ptr = watch};
 
     if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
-    *watch = (MuxWatch){.loop = loop, .fd = fd, .wanted = wanted, .fn = fn};
+    // A fresh descriptor can be written, or the first write says that it cannot.
+    *watch = (MuxWatch){.loop = loop,
+                        .fd = fd,
+                        .asked = asked,
+                        .ready = ~asked & EPOLLOUT,
+                        .wanted = wanted,
+                        .fn = fn};
     mux_list_init(&watch->node);
     return 0;
 }
@@ -194,6 +213,8 @@ void mux_watch_close(MuxWatch *watch)
 void mux_watch_want(MuxWatch *watch, uint32_t wanted)
 {
     watch->wanted = wanted;
+    if (wanted & ~watch->ready & EPOLLOUT)
+        ask_for_output(watch, true);
     queue_if_due(watch);
 }
 

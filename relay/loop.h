@@ -3,10 +3,11 @@
 
 // The data path's event loop: one epoll descriptor behind one GSource, edge-triggered.
 //
-// A descriptor is put into epoll once, for everything, and never changed there. What the kernel
-// reported is kept in `ready` until the owner ran into EAGAIN and says so; what the owner would act
-// on is in `wanted`. While both have a bit in common, its function is called once a turn. So 10,000
-// idle channels cost nothing a turn, and to stop reading a socket costs no system call.
+// A descriptor is put into epoll once. What the kernel reported is kept in `ready` until the owner
+// ran into EAGAIN and says so; what the owner would act on is in `wanted`. While both have a bit in
+// common, its function is called once a turn. So 10,000 idle channels cost nothing a turn, and to
+// stop reading a socket costs no system call. Only EPOLLOUT is asked for when it is needed: or
+// every read at a socket's other end would wake us up to say that there is room.
 #pragma once
 
 #include <stdbool.h>
@@ -23,6 +24,7 @@ typedef struct MuxJob MuxJob;
 struct MuxWatch {
     MuxLoop *loop;
     int fd;          // -1 when it watches nothing
+    uint32_t asked;  // EPOLL* bits that the kernel reports
     uint32_t ready;  // EPOLL* bits that the kernel reported and nobody used up
     uint32_t wanted; // EPOLL* bits for which `fn` is called
     void (*fn)(MuxWatch *watch);

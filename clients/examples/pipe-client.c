@@ -21,7 +21,7 @@ static int open_pipe(const char *path, const char *service)
 
     strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        write(fd, service, strlen(service) + 1) < 0) {
+        send(fd, service, strlen(service) + 1, MSG_NOSIGNAL) < 0) {
         perror(path);
         return -1;
     }
@@ -40,8 +40,10 @@ int main(int argc, char **argv)
     int fd = open_pipe(argc == 4 ? argv[1] : "/run/guestmux.sock", argv[argc - 2]);
     if (fd < 0)
         return 1;
-    if (write(fd, argv[argc - 1], strlen(argv[argc - 1])) < 0)
+    if (send(fd, argv[argc - 1], strlen(argv[argc - 1]), MSG_NOSIGNAL) < 0) {
+        perror(argv[argc - 2]); // refused: in this style nothing is answered, the socket is closed
         return 1;
+    }
     (void)shutdown(fd, SHUT_WR); // no more from us; the answer still comes
     while ((n = read(fd, buffer, sizeof(buffer))) > 0)
         (void)fwrite(buffer, 1, (size_t)n, stdout);

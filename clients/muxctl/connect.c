@@ -21,11 +21,13 @@
 typedef struct Sender {
     int socket;
     int done;  // eventfd
-    bool lost; // standard input had bytes that the channel did not take
+    gint busy; // it holds bytes that are not yet in the channel
+    bool lost; // standard input had bytes that the channel did not take; known when it is done
 } Sender;
 
-// Carries until the end. 0, or the errno of what failed, negative when it was reading.
-static int carry(int from, int to)
+// Carries until the end. 0, or the errno of what failed, negative when it was reading. *busy tells
+// other threads whether there are bytes between the two.
+static int carry(int from, int to, gint *busy)
 {
     g_autofree char *buffer = g_malloc(BUFFER_SIZE);
 
@@ -35,8 +37,10 @@ static int carry(int from, int to)
             return 0;
         if (n < 0 && errno != EINTR)
             return -errno;
+        g_atomic_int_set(busy, n > 0);
         if (n > 0 && !muxctl_write_all(to, buffer, (size_t)n))
             return errno;
+        g_atomic_int_set(busy, false);
     }
 }
 
@@ -45,26 +49,33 @@ static gpointer send_input(gpointer user)
     Sender *sender = user;
     uint64_t one = 1;
 
-    sender->lost = carry(STDIN_FILENO, sender->socket) > 0;
+    sender->lost = carry(STDIN_FILENO, sender->socket, &sender->busy) > 0;
     (void)shutdown(sender->socket, SHUT_WR);
     (void)!write(sender->done, &one, sizeof(one));
     return NULL;
 }
 
-// Nothing more comes; waits until nothing more goes either.
-static void wait_for_sender(const Sender *sender)
+// Nothing more comes; waits until nothing more goes either. Whether bytes were lost. When the
+// channel has hung up, what might still be typed does not count.
+static bool wait_for_sender(Sender *sender)
 {
     struct pollfd fds[] = {{.fd = sender->done, .events = POLLIN},
                            {.fd = sender->socket, .events = 0}};
 
     while (fds[0].revents == 0 && !(fds[1].revents & (POLLHUP | POLLERR)))
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return;
+            return false;
+    // Writing to what has hung up fails at once.
+    while (fds[0].revents == 0 && g_atomic_int_get(&sender->busy))
+        if (poll(fds, 1, -1) < 0 && errno != EINTR)
+            return false;
+    return fds[0].revents != 0 && sender->lost;
 }
 
 int muxctl_connect(const MuxctlOptions *options, char **arguments)
 {
     Sender sender = {.done = eventfd(0, EFD_CLOEXEC)};
+    gint busy = false;
 
     if (g_strv_length(arguments) != 1) {
         g_printerr("muxctl: connect takes one NAME (on the host: VM/NAME)\n");
@@ -76,7 +87,7 @@ int muxctl_connect(const MuxctlOptions *options, char **arguments)
 
     (void)signal(SIGPIPE, SIG_IGN);
     g_thread_unref(g_thread_new("send", send_input, &sender));
-    int r = carry(sender.socket, STDOUT_FILENO);
+    int r = carry(sender.socket, STDOUT_FILENO, &busy);
     if (r > 0) {
         g_printerr("muxctl: standard output: %s\n", g_strerror(r));
         return EXIT_BROKEN;
@@ -86,6 +97,5 @@ int muxctl_connect(const MuxctlOptions *options, char **arguments)
         return EXIT_BROKEN;
     }
     (void)close(STDOUT_FILENO); // whoever reads it learns of the end, while input may go on
-    wait_for_sender(&sender);
-    return sender.lost ? EXIT_BROKEN : EXIT_GOOD;
+    return wait_for_sender(&sender) ? EXIT_BROKEN : EXIT_GOOD;
 }

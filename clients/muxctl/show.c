@@ -21,8 +21,9 @@ static json_object *get(json_object *object, const char *key)
 static const char *printable(json_object *value)
 {
     if (json_object_is_type(value, json_type_string)) {
+        g_autofree char *valid = g_utf8_make_valid(json_object_get_string(value), -1);
         g_autoptr(GString) shown = g_string_new(NULL);
-        for (const char *c = json_object_get_string(value); *c; c = g_utf8_next_char(c)) {
+        for (const char *c = valid; *c; c = g_utf8_next_char(c)) {
             gunichar character = g_utf8_get_char(c);
             g_string_append_unichar(shown, g_unichar_isprint(character) ? character : '?');
         }

@@ -20,7 +20,11 @@ class Vms(StackTest):
     def setUp(self) -> None:
         super().setUp()
         self.sockets: list[socket.socket] = []
-        self.addCleanup(lambda: [sock.close() for sock in self.sockets])
+        self.addCleanup(self.close_all)
+
+    def close_all(self) -> None:
+        for sock in self.sockets:
+            sock.close()
 
     def start(self) -> tuple[Daemon, list[Daemon]]:
         arguments = [word for n in range(VMS)
