@@ -10,8 +10,8 @@
 // The pipe loses bytes only when one end of it is closed, and whoever opens it again says HELLO
 // then. But a guest that is restored to an earlier state may wait for a HELLO that it had already
 // read in the life that was undone, or have forgotten one to which the host waits for the answer.
-// So an end that is not up after MUX_PING_US starts its greeting anew, zeros and all; a peer that
-// took itself for up learns by that that it is not.
+// So an end that is not up after a pause (liveness.c) says its greeting anew, zeros and all; a peer
+// that took itself for up learns by that that it is not.
 
 #include "session-private.h"
 

@@ -72,3 +72,9 @@
 // Silence after which a PING is sent, and after which, unanswered, the peer is marked as silent.
 // Before the session is up: how long to wait for an answer to HELLO before it is said again.
 #define MUX_PING_US 10000000u
+// The same after something was sent for a channel and nothing came back: a guest that was restored
+// to an earlier state may have lost just that, and both ends would wait.
+#define MUX_PING_SOON_US 250000u
+// The pause before a greeting is said again, doubled each time up to MUX_PING_US: a pipe that is
+// slower than the pause must not keep both ends greeting for ever.
+#define MUX_GREET_US 500000u

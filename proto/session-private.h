@@ -22,6 +22,10 @@ typedef struct MuxLiveness {
     uint64_t asked_us; // when the last PING was sent; before the session is up, the last HELLO
     uint64_t nonce;    // that it carried
     uint64_t rtt_us;
+    uint64_t silences;
+    uint64_t said_us;  // when a frame of a channel was first sent since the peer was heard
+    uint64_t greet_us; // the pause before the next greeting
+    bool said;
     bool asking;    // a PING is not yet answered
     bool want_ping; // …is to be sent
     bool want_pong;
@@ -98,6 +102,8 @@ void mux_transmit_control(MuxSession *session);
 // liveness.c
 void mux_liveness_start(MuxSession *session);
 void mux_liveness_heard(MuxSession *session);
+// A frame of a channel was sent.
+void mux_liveness_said(MuxSession *session);
 void mux_liveness_tick(MuxSession *session);
 uint64_t mux_liveness_deadline(const MuxSession *session);
 void mux_liveness_pong(MuxSession *session, uint64_t untrusted_nonce);

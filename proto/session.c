@@ -195,6 +195,7 @@ void mux_session_info(const MuxSession *session, MuxSessionInfo *ret_info)
         .budget_used = budget->used + (uint64_t)session->alive * budget->floor,
         .sessions = session->sessions,
         .lost_steps = session->lost_steps,
+        .silences = session->liveness.silences,
         .rtt_us = session->liveness.rtt_us,
         .silent = session->liveness.silent,
     };

@@ -175,6 +175,7 @@ typedef struct MuxSessionInfo {
     uint64_t in_flight;            // sent and not yet acknowledged
     uint64_t budget, budget_used;  // for bytes that the peer may send us
     uint64_t sessions, lost_steps; // since the start of the process
+    uint64_t silences;             // how often the peer did not answer in time, in this session
     uint64_t rtt_us;               // of the last PING; 0 when there was none
     bool silent;
 } MuxSessionInfo;

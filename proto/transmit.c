@@ -133,6 +133,7 @@ static bool put_all(MuxChannel *channel)
         if (!put_one(channel, want))
             return false;
         channel->wants &= (uint8_t)~want;
+        mux_liveness_said(channel->session);
     }
     mux_list_remove(&channel->control);
     mux_channel_sweep(channel);
@@ -195,6 +196,7 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     if (n > 0) {
         mux_output_frame(&session->output, MUX_FRAME_DATA, channel->entry.id, (uint16_t)n);
         channel->credit.sent += n;
+        mux_liveness_said(session);
         mux_scheduler_sent(&session->scheduler, &channel->share, (uint32_t)n);
     }
     channel->ready = more;

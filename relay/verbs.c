@@ -99,6 +99,7 @@ static json_object *session_json(const MuxSessionInfo *info)
     add_number(object, "budget_used", info->budget_used);
     add_number(object, "rtt_us", info->rtt_us);
     json_object_object_add(object, "silent", json_object_new_boolean(info->silent));
+    add_number(object, "silences", info->silences);
     return object;
 }
 

@@ -16,7 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 BIN = Path(os.environ.get("GUESTMUX_BIN", "build/bin")).resolve()
 SANITIZED = os.environ.get("GUESTMUX_SANITIZED") == "1"
@@ -26,10 +26,9 @@ PATIENCE = 30.0 if SANITIZED else 15.0
 REPORTS = ("Sanitizer", "runtime error:", "assertion", "Assertion", "CRITICAL", "GLib-")
 
 Json = dict[str, Any]
-T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
     """Asks until the answer is true, and returns it."""
     deadline = time.monotonic() + timeout
     while True:
@@ -108,6 +107,7 @@ class Daemon:
         self.arguments = list(arguments)
         self.descriptors = descriptors  # hard limit; 0: what the test has
         self.environment = dict(environment or {})
+        self.other_command: list[str] = []  # to start it with, instead of the usual one
         self.socket = folder / f"{self.name}.sock"
         self.config = folder / f"{self.name}.json"
         self.services = folder / f"{self.name}.services"
@@ -124,6 +124,8 @@ class Daemon:
         (self.services / f"{service}.json").write_text(text)
 
     def command(self) -> list[str]:
+        if self.other_command:
+            return self.other_command
         command = [str(BIN / self.kind), "--socket", str(self.socket), "--config",
                    str(self.config), "--services", str(self.services), *self.arguments]
         if self.descriptors:

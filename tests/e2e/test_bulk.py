@@ -151,8 +151,8 @@ class NeverRead(StackTest):
             stack.close_apps()
             stack.check_settled()
         for daemon, was in before.items():
-            wait_until(lambda d=daemon: d.link()["session"]["budget_used"] == 0,
-                       "the budget is free")
+            wait_until(lambda d=daemon: (  # type: ignore[misc]
+                d.link()["session"]["budget_used"] == 0), "the budget is free")
             if not SANITIZED:
                 self.assertLess(daemon.memory() - was, BUDGET + MARGIN)
 

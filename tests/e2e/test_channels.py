@@ -125,7 +125,8 @@ class Kinds(StackTest):
             self.assertEqual(len(daemon.children()), 1)
             app.shutdown(socket.SHUT_WR)
             self.assert_eof(app)
-            wait_until(lambda d=daemon: not d.children(), "the child was reaped")
+            wait_until(lambda d=daemon: not d.children(),  # type: ignore[misc]
+                       "the child was reaped")
             self.assertEqual(daemon.ask("services")["services"][1]["channels"], 0)
             app = stack.open("both", b"x", side=side)
             self.assertEqual(read_exactly(app, 1), b"x")

@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import unittest
+from collections.abc import Callable
+from functools import partial
 
 from daemon import BIN, PATIENCE, Daemon, wait_until
 from stack import VM, StackTest, read_exactly
@@ -121,8 +123,7 @@ class Configuration(StackTest):
         host.service("cat", exec=["/bin/cat"])
         host.config.write_text(json.dumps({"socket": socket_path, "services": str(host.services),
                                            "vms": {"a": {"port": f"listen:{port}"}}}))
-        host.command = lambda: [str(BIN / "hostmux"),  # type: ignore[method-assign]
-                                "--config", str(host.config)]
+        host.other_command = [str(BIN / "hostmux"), "--config", str(host.config)]
         host.socket = self.folder / "s.sock"
         host.start()
         self.assertEqual(host.link()["port"], f"listen:{port}")
@@ -243,9 +244,11 @@ class Sockets(StackTest):
         target.write_text("precious")
         daemon = self.daemon("hostmux", ["--vm", f"x=listen:{self.folder}/port"])
         for place in (daemon.socket, self.folder / "port"):
-            for make in (lambda p: p.write_text("precious"), lambda p: p.symlink_to(target),
-                         lambda p: p.symlink_to("nothing"), lambda p: p.mkdir(), os.mkfifo):
-                make(place)
+            makers: list[Callable[[], object]] = [
+                partial(place.write_text, "precious"), partial(place.symlink_to, target),
+                partial(place.symlink_to, "nothing"), place.mkdir, partial(os.mkfifo, place)]
+            for make in makers:
+                make()
                 before = place.lstat()
                 said = daemon.start_refused()
                 self.assertIn(str(place), said)
@@ -281,19 +284,17 @@ class Sockets(StackTest):
     def test_nowhere(self) -> None:
         daemon = self.daemon("guestmux")
         for path in ("/nonexistent/folder/socket", "/tmp/" + "x" * 200, ""):
-            daemon.command = lambda p=path: [  # type: ignore[method-assign,misc]
-                str(BIN / "guestmux"), "--socket", p, "--config", str(daemon.config),
-                "--services", str(daemon.services)]
+            daemon.other_command = [str(BIN / "guestmux"), "--socket", path, "--config",
+                                    str(daemon.config), "--services", str(daemon.services)]
             daemon.start_refused()
 
 
 class Signals(StackTest):
     def test_end(self) -> None:
         """SIGTERM and SIGINT: status 0, and the sockets are gone; with channels and children, too."""
+        stack = self.stack(start=False)
+        stack.host.service("cat", exec=["/bin/cat"])
         for number in (signal.SIGTERM, signal.SIGINT):
-            stack = self.stack(start=False) if number == signal.SIGTERM else stack
-            if number == signal.SIGTERM:
-                stack.host.service("cat", exec=["/bin/cat"])
             stack.start()
             app = stack.open("cat", b"x")
             self.assertEqual(read_exactly(app, 1), b"x")
@@ -351,9 +352,8 @@ class Signals(StackTest):
         stack = self.stack(start=False)
         listener = self.serve(stack)
         for daemon in stack.daemons:
-            command = daemon.command()
-            daemon.command = lambda c=command: [  # type: ignore[method-assign,misc]
-                "/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', *c]
+            daemon.other_command = ["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-',
+                                    *daemon.command()]
         stack.start()
         for daemon in stack.daemons:
             for fd in range(3):

@@ -90,7 +90,8 @@ class Connect(StackTest):
         with data.open("rb") as stdin:
             process = self.begin(stack.guest, "svc", stdin=stdin)
         peer = listener.accept()
-        wait_until(lambda: [c["credit"] for c in stack.guest.channels()] == [0], "it is stuck")
+        wait_until(lambda: [c["credit"] == 0 and c["sent"] > 1 << 17
+                            for c in stack.guest.channels()] == [True], "it is stuck")
         peer.close()
         self.assertEqual(process.wait(PATIENCE), BROKEN)
 
@@ -188,7 +189,7 @@ class Show(StackTest):
         peer.close()
         stack.guest.start()
         stack.wait_up()
-        self.assertIn("closed by the other end", muxctl(stack.host, "status").stdout.decode())
+        self.assertIn("ago: the port went down: ", muxctl(stack.host, "status").stdout.decode())
 
     def test_control_bytes(self) -> None:
         """A name cannot write to the terminal of who looks at it."""
@@ -203,8 +204,9 @@ class Show(StackTest):
 
     def test_usage(self) -> None:
         stack = self.stack()
-        for arguments in ([], ["nonsense"], ["connect"], ["connect", "a", "b"], ["status", "x"],
-                          ["--nonsense"]):
+        wrong: list[list[str]] = [[], ["nonsense"], ["connect"], ["connect", "a", "b"], ["status", "x"],
+                          ["--nonsense"]]
+        for arguments in wrong:
             run = muxctl(stack.guest, *arguments)
             self.assertEqual((run.returncode, run.stdout), (USAGE, b""), arguments)
             self.assertTrue(run.stderr.startswith(b"muxctl: "))
@@ -218,7 +220,7 @@ class Show(StackTest):
         server.bind(str(stale.socket))
         server.close()
         for daemon in (nobody, stale):
-            for arguments in (["status"], ["connect", "svc"]):
+            for arguments in (("status",), ("connect", "svc")):
                 run = muxctl(daemon, *arguments)
                 self.assertEqual((run.returncode, run.stdout), (NO_DAEMON, b""))
                 self.assertIn(str(daemon.socket).encode(), run.stderr)

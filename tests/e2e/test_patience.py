@@ -11,8 +11,8 @@ import threading
 import time
 import unittest
 
-from daemon import PATIENCE, Daemon
-from stack import VM, Stack, StackTest, read_exactly, read_line, read_to_end
+from daemon import PATIENCE, Daemon, read_line
+from stack import VM, Stack, StackTest, read_exactly, read_to_end
 
 LEAST, MOST = 9.0, 14.0
 

@@ -121,7 +121,7 @@ class Restart(StackTest):
         ends = self.open_several(stack, listener)
         stack.host.stop()
         self.check_closed(ends)
-        self.assertIn("closed by the other end", stack.guest.link()["last_end"]["reason"])
+        self.assertIn("the port went down: ", stack.guest.link()["last_end"]["reason"])
         stack.host.start()
         self.check_new_channels(stack, time.monotonic())
 

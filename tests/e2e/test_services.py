@@ -26,7 +26,7 @@ class Services(StackTest):
     def spoil(self, stack: Stack) -> dict[str, str]:
         """Files that cannot be used: name to what the log must say of it."""
         folder = stack.host.services
-        good = {"connect": "unix:/nowhere"}
+        good: dict[str, object] = {"connect": "unix:/nowhere"}
 
         def put(name: str, content: object) -> None:
             text = content if isinstance(content, str) else json.dumps(content)

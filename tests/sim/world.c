@@ -8,6 +8,8 @@
 
 #include "trouble.h"
 
+#define GREETING_US 400000
+
 End *world_enter(World *world, unsigned side)
 {
     memory_use(side == 0 ? world->arena : NULL);
@@ -41,6 +43,18 @@ static void check(World *world, unsigned side)
     world_leave(world);
 }
 
+// An end whose greeting is not answered in time greets again, which may cost one more session. Less
+// than the shortest such time is no trouble.
+static void greeting_takes(World *world)
+{
+    Run *run = world->run;
+
+    if (world->end[0]->told_up && world->end[1]->told_up)
+        world->agreed_us = run->now_us;
+    else if (run->now_us - world->agreed_us >= GREETING_US)
+        run->troubles++;
+}
+
 static void pass_time(World *world)
 {
     Run *run = world->run;
@@ -48,12 +62,7 @@ static void pass_time(World *world)
 
     if (kind < 900) {
         run->now_us += run_size(run, 4000);
-        return;
-    }
-    // An end whose greeting is not answered in ten seconds greets again, which may cost one more
-    // session.
-    run->troubles += !world->end[0]->told_up || !world->end[1]->told_up;
-    if (kind < 980) {
+    } else if (kind < 980) {
         run->now_us += run_below(run, 3000000);
     } else {
         run->now_us += kind < 998 ? run_below(run, 25000000) : 3600000000u;
@@ -76,6 +85,7 @@ static void step(World *world)
         act(world, what % 2);
     else
         pass_time(world);
+    greeting_takes(world);
 }
 
 // --- kinds of worlds
@@ -167,7 +177,7 @@ static void finish(World *world)
 
 void world_run(Run *run)
 {
-    World world = {.run = run};
+    World world = {.run = run, .agreed_us = run->now_us};
     size_t pieces = memory_pieces();
 
     memory_begin();

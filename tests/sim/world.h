@@ -19,6 +19,7 @@ typedef struct World {
     bool cut;                // a frame may have lost its end without anyone knowing
     MuxLimits limits[2];
     Habits habits[2];
+    uint64_t agreed_us; // when both ends were last up
     unsigned steps;
     unsigned trouble; // in a thousand steps
     bool storm;       // begins with a storm of opens and closes

@@ -157,6 +157,28 @@ static void test_jump(void)
     forge_deinit(&forge);
 }
 
+// What was said on a channel and got no echo at all may be lost: the peer is asked soon, once, and
+// its answer to that asks for nothing again.
+static void test_soon(void)
+{
+    Forge forge;
+    begin(&forge);
+    forge_open(&forge, 1, 0, "a");
+    tick(&forge, T0 + 100);
+    mux_channel_accept(end_channel(&forge.end, 1), NULL);
+    (void)forge_listen(&forge);
+    g_string_truncate(forge.said, 0);
+    g_assert_cmpuint(deadline(&forge), ==, T0 + 100 + MUX_PING_SOON_US);
+    tick(&forge, T0 + 100 + MUX_PING_SOON_US - 1);
+    forge_expect(&forge, "");
+    tick(&forge, T0 + 100 + MUX_PING_SOON_US);
+    forge_expect(&forge, "PING 1\n");
+    forge_number(&forge, MUX_FRAME_PONG, 0, 1);
+    g_assert_cmpuint(deadline(&forge), ==, forge.end.now_us + MUX_PING_US);
+    end_expect(&forge.end, "OPEN 1 a\n");
+    forge_deinit(&forge);
+}
+
 static void test_pair(void)
 {
     Pair pair;
@@ -192,17 +214,38 @@ static void test_greeting(void)
     end_deinit(&end);
 }
 
+// The pauses between greetings grow, so that a pipe slower than the first comes through too.
+static void test_pauses(void)
+{
+    static const uint64_t pauses_us[] = {500000,  1000000,  2000000, 4000000,
+                                         8000000, 10000000, 10000000};
+    End end;
+    end_init(&end, MUX_HOST, NULL);
+    end_start(&end, HOST_ID);
+    uint64_t now = end.now_us;
+    for (unsigned i = 0; i < G_N_ELEMENTS(pauses_us); i++) {
+        g_autoptr(GByteArray) out = end_output(&end);
+        g_assert_cmpuint(out->len, ==, MUX_FRAME_MAX + MUX_HELLO_SIZE);
+        g_assert_cmpuint(mux_session_deadline(end.session), ==, now + pauses_us[i]);
+        now += pauses_us[i];
+        mux_session_tick(end.session, now);
+    }
+    end_deinit(&end);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/liveness/answered", test_answered);
     g_test_add_func("/liveness/busy", test_busy);
     g_test_add_func("/liveness/silent", test_silent);
+    g_test_add_func("/liveness/soon", test_soon);
     g_test_add_func("/liveness/heard-again", test_heard_again);
     g_test_add_func("/liveness/not-answered", test_not_answered);
     g_test_add_func("/liveness/wrong-pong", test_wrong_pong);
     g_test_add_func("/liveness/jump", test_jump);
     g_test_add_func("/liveness/pair", test_pair);
     g_test_add_func("/liveness/greeting", test_greeting);
+    g_test_add_func("/liveness/pauses", test_pauses);
     return g_test_run();
 }
