@@ -1,45 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One channel inside a session: its state machine and its counters. Private to proto/; the calls of
-// session.h that begin with mux_channel_ are in channel.c.
+// One channel inside a session: its counters, and its places in the session's lists. Private to
+// proto/.
 #pragma once
 
 #include "frame.h"
 #include "scheduler.h"
 #include "session.h"
+#include "state.h"
 #include "table.h"
 #include "window.h"
-
-typedef enum MuxChannelState {
-    MUX_CHANNEL_OPENING,   // we opened it; no answer yet
-    MUX_CHANNEL_ASKED,     // the peer opened it; we have not answered
-    MUX_CHANNEL_OPEN,      // both directions flow
-    MUX_CHANNEL_SEND_DONE, // we sent FIN
-    MUX_CHANNEL_RECV_DONE, // the peer sent FIN
-    MUX_CHANNEL_CLOSED,    // both did
-    MUX_CHANNEL_DEAD,      // reset by either end, or its session is gone
-    MUX_CHANNEL_STATES,
-} MuxChannelState;
-
-// What can happen to a channel: the frames that arrive for it, then what its owner does.
-typedef enum MuxChannelInput {
-    MUX_IN_ACCEPT,
-    MUX_IN_DATA,
-    MUX_IN_FIN,
-    MUX_IN_STOP,
-    MUX_IN_RESET,
-    MUX_IN_CREDIT,
-    MUX_IN_RECLAIM,
-    MUX_IN_RETURN,
-    MUX_DO_ACCEPT,
-    MUX_DO_FIN,
-    MUX_DO_RESET,
-    MUX_CHANNEL_INPUTS,
-} MuxChannelInput;
-
-#define MUX_CHANNEL_IGNORE 1 // nothing changes: late, or crossed with ours
-#define MUX_CHANNEL_ERROR  2 // a peer that keeps to the protocol does not do this
 
 // Frames that wait to be sent for a channel, one bit each; values are computed when they are sent,
 // so that many updates become one frame.
@@ -75,12 +46,6 @@ struct MuxChannel {
     bool released; // the owner has closed it; freed when the last frame is out
 };
 
-// The state after `input`: 0 and the new state, MUX_CHANNEL_IGNORE or MUX_CHANNEL_ERROR.
-int mux_channel_step(MuxChannelState state, MuxChannelInput input, MuxChannelState *ret_state);
-
-// The input that a frame type is; MUX_CHANNEL_INPUTS for one that belongs to no open channel.
-MuxChannelInput mux_channel_input(MuxFrameType type);
-
 // A channel with its tables' places, its window reserved; `id` is free. NULL when there is no
 // memory.
 MuxChannel *mux_channel_new(MuxSession *session, uint32_t id, MuxChannelState state);
@@ -96,8 +61,15 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
 void mux_channel_kill(MuxChannel *channel);
 // Asks the peer for the credit that it does not use.
 void mux_channel_reclaim(MuxChannel *channel);
-// Queues these frames.
+// Queues these frames; or takes back that they were.
 void mux_channel_want(MuxChannel *channel, uint8_t wants);
+void mux_channel_unwant(MuxChannel *channel, uint8_t wants);
+// Takes a step that the table allows.
+void mux_channel_enter(MuxChannel *channel, MuxChannelState state);
+// Whether bytes may still come.
+bool mux_channel_receiving(const MuxChannel *channel);
+// It is open now: STOP follows if its owner stopped before.
+void mux_channel_stop_if_deaf(MuxChannel *channel);
 // Puts it into or out of the scheduler, as its state, credit and readiness say.
 void mux_channel_schedule(MuxChannel *channel);
 // Whether this end opened it.

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What a session is made of. Each part has its own file; session.c begins and ends it, handshake.c
-// agrees on it, receive.c takes its frames apart, transmit.c puts them together, liveness.c asks
-// whether the peer is there.
+// What a session is made of. session.c begins and ends it, handshake.c agrees on it, receive.c
+// takes its frames apart, events.c tells its owner, transmit.c puts frames together, liveness.c
+// asks whether the peer is there.
 #pragma once
 
 #include "bucket.h"

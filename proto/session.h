@@ -100,7 +100,7 @@ size_t mux_session_input(MuxSession *session, uint8_t **ret_base);
 void mux_session_input_done(MuxSession *session, size_t n, uint64_t now_us);
 
 // The next event; false when there is none (ret_event->type is then MUX_EVENT_NONE). To be drained
-// after input, stop, tick and close.
+// after input, stop, tick, open and close.
 bool mux_session_next_event(MuxSession *session, MuxEvent *ret_event);
 
 // --- bytes for the port out
@@ -116,7 +116,8 @@ typedef struct MuxTurn {
 // Whose turn it is. False when the batch is full, too much is in flight, or nobody has anything to
 // send.
 bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn);
-// `n` bytes were put there. With `more` unset, the channel has nothing until mux_channel_ready().
+// `n` bytes were put there. With `more` unset, the channel has nothing until mux_channel_ready();
+// with it and `n` 0, it gets the same turn again.
 void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, bool more);
 
 // Lends the bytes that go to the port next, at most MUX_FRAME_MAX; 0 for none. It is one piece,
@@ -145,7 +146,7 @@ void mux_channel_set_user(MuxChannel *channel, void *user);
 
 // It has bytes to send. From now on it gets turns, as credit and the others allow.
 void mux_channel_ready(MuxChannel *channel);
-// All its bytes were given: our direction is closed.
+// All its bytes were given: our direction is closed. No effect before the channel is open.
 void mux_channel_fin(MuxChannel *channel);
 // Nobody reads what comes: the peer is told, and what still comes is thrown away.
 void mux_channel_stop(MuxChannel *channel);

@@ -11,7 +11,6 @@
 // at once than the receiver takes for honest.
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,40 +215,7 @@ void mux_session_output_done(MuxSession *session, size_t n)
     mux_output_written(&session->output, n);
 }
 
-// --- opening, and time
-
-int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
-                     MuxChannel **ret_channel)
-{
-    size_t service;
-
-    if (!mux_name_valid(name, length, &service))
-        return MUX_OPEN_NAME;
-    if (session->state != MUX_SESSION_UP)
-        return MUX_OPEN_DOWN;
-    if (session->ours >= session->peer.channels || session->ours >= session->limits.channels ||
-        session->alive >= mux_session_most_alive(session))
-        return MUX_OPEN_LIMIT;
-    if (session->next_id >= UINT32_MAX - 1) {
-        mux_session_fail(session, MUX_REASON_IDS, NULL);
-        return MUX_OPEN_DOWN;
-    }
-
-    MuxChannel *channel = mux_channel_new(session, session->next_id, MUX_CHANNEL_OPENING);
-    uint8_t *copy = channel ? malloc(length) : NULL;
-    if (!copy) {
-        if (channel)
-            mux_channel_free(channel);
-        return -ENOMEM;
-    }
-    session->next_id += 2;
-    channel->name = memcpy(copy, name, length);
-    channel->name_length = (uint16_t)length;
-    channel->user = user;
-    mux_channel_want(channel, MUX_WANT_OPEN);
-    *ret_channel = channel;
-    return 0;
-}
+// --- time
 
 void mux_session_tick(MuxSession *session, uint64_t now_us)
 {

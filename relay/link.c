@@ -26,7 +26,7 @@
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
 #define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
 #define OPEN_TIME_US    (30 * G_USEC_PER_SEC)
-// As long as until a greeting is said again.
+// Longer than it takes an earlier life's bytes to come out of the port.
 #define GREETING_TIME_US MUX_PING_US
 
 void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...)
@@ -324,7 +324,7 @@ static void expire_joints(MuxLink *link)
     }
 }
 
-// Bytes of an earlier life are over soon.
+// Said once a connection, when the next greeting after that time is due.
 static void suspect_stranger(MuxLink *link)
 {
     uint64_t now = (uint64_t)g_get_monotonic_time();

@@ -3,8 +3,8 @@
 """The port with something wrong with it: a relay between guestmux and hostmux that can be told what
 to do with the bytes.
 
-guestmux connects to `path`; for each such connection the cable connects to hostmux's port. One thread
-moves the bytes; the test changes the fields under `lock`, or calls the methods, which do.
+guestmux connects to `path`; for each such connection the cable connects to hostmux's port. One
+thread moves the bytes; the test changes the fields under `lock`, or calls the methods, which do.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One daemon under test: its files, its process, and what /proc and @control say of it.
 
-All of it lies in a folder of the test's own. The log is stderr, appended to over restarts, so that a
-sanitizer's report of a killed daemon is found as well.
+All of it lies in a folder of the test's own. The log is stderr, appended to over restarts, so that
+a sanitizer's report of a killed daemon is found as well.
 """
 
 from __future__ import annotations
@@ -209,7 +209,8 @@ class Daemon:
         assert self.process is not None
         before = len(self.log())
         self.process.send_signal(signal.SIGHUP)
-        said = wait_until(lambda: self._reloaded(self.log()[before:]), f"{self.name} reloads")
+        said = str(wait_until(lambda: self._reloaded(self.log()[before:]),
+                              f"{self.name} reloads"))
         assert ("not reloaded: " not in said) == good, said
         return said
 

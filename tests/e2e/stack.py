@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The whole stack on one machine: guestmux and hostmux joined by a unix socket instead of a VM's port.
+"""The whole stack on one machine: both daemons, joined by a unix socket instead of a VM's port.
 
-A StackTest makes stacks and listeners, and at its end everything is closed and looked at: no channel
-is open, no descriptor more than at the start, no child, no sanitizer report; both daemons end with
+A StackTest makes stacks and listeners, and at its end everything is closed and looked at: no
+channel is open, no descriptor more than at the start, no child, no sanitizer report; both daemons end with
 status 0 and nothing is left behind in the test's folder but files.
 """
 
@@ -316,7 +316,8 @@ def read_exactly(sock: socket.socket, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def muxctl(daemon: Daemon, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def muxctl(daemon: Daemon, *arguments: str,
+           data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Runs muxctl to its end."""
     return subprocess.run([str(BIN / "muxctl"), "--socket", str(daemon.socket), *arguments],
                           input=data, capture_output=True, timeout=PATIENCE, check=False)

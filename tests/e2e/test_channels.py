@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""One channel: both sides, every kind of handler, half-close, and ends that go at the worst moment."""
+"""One channel: both sides, every kind of handler, half-close, ends that go at the worst moment."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Kinds(StackTest):
             daemon.wait_for_log("to stderr")
 
     def test_exec_socket(self) -> None:
-        """inetd's nowait: stdin and stdout are one socket, it blocks, and nothing else is inherited."""
+        """inetd's nowait: stdin and stdout are one socket, which blocks; nothing else is there."""
         probe = ("import os, stat, sys\n"
                  "fds = sorted(int(fd) for fd in os.listdir('/proc/self/fd'))\n"
                  "same = os.fstat(0).st_ino == os.fstat(1).st_ino\n"
@@ -201,7 +201,8 @@ class Ends(StackTest):
         """A program that writes name and data and is gone: its data must arrive."""
         stack, unix, tcp = self.start()
         program = ("import socket, sys\ns = socket.socket(socket.AF_UNIX)\n"
-                   "s.connect(sys.argv[1])\ns.sendall(sys.argv[2].encode() + b'\\0' + b'd' * 60000)\n")
+                   "s.connect(sys.argv[1])\n"
+                   "s.sendall(sys.argv[2].encode() + b'\\0' + b'd' * 60000)\n")
         for style in (program, program.replace("\\0", "\\n")):
             for name, listener in (("unix", unix), ("tcp", tcp)):
                 subprocess.run([sys.executable, "-S", "-c", style, stack.guest.socket, name],

@@ -181,7 +181,7 @@ class Reload(StackTest):
         self.assertEqual((self.folder / "text").read_text(), "in the way")
 
     def test_vm_under_another_name(self) -> None:
-        """The path is in use while both names exist: said, nothing changed; in two steps it works."""
+        """The path is in use while both names exist: said, nothing changed; two steps work."""
         host = self.daemon("hostmux")
         port = f"listen:{self.folder}/a"
         host.config.write_text(json.dumps({"vms": {"a": {"port": port}}}))
@@ -291,7 +291,7 @@ class Sockets(StackTest):
 
 class Signals(StackTest):
     def test_end(self) -> None:
-        """SIGTERM and SIGINT: status 0, and the sockets are gone; with channels and children, too."""
+        """SIGTERM, SIGINT: status 0, no sockets; with channels and children, too."""
         stack = self.stack(start=False)
         stack.host.service("cat", exec=["/bin/cat"])
         for number in (signal.SIGTERM, signal.SIGINT):

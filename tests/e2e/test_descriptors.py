@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Descriptors run out: clients are turned away and told, nothing spins, and all is well afterwards."""
+"""Descriptors run out: clients are turned away, nothing spins, and all is well afterwards."""
 
 from __future__ import annotations
 

@@ -204,7 +204,8 @@ class Show(StackTest):
 
     def test_usage(self) -> None:
         stack = self.stack()
-        wrong: list[list[str]] = [[], ["nonsense"], ["connect"], ["connect", "a", "b"], ["status", "x"],
+        wrong: list[list[str]] = [[], ["nonsense"], ["connect"], ["connect", "a", "b"],
+                                  ["status", "x"],
                           ["--nonsense"]]
         for arguments in wrong:
             run = muxctl(stack.guest, *arguments)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What takes ten seconds, all at the same time: an app that says no name, a handler that never takes
-its connection, another program at the other end of the port.
+"""What takes ten seconds, all at the same time: an app that says no name, a handler that never
+takes its connection, another program at the other end of the port.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The services folder: what is wrong in it does not hurt what is right, and a reload keeps what ran."""
+"""The services folder: what is wrong does not hurt what is right, and a reload keeps what ran."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import unittest
+from typing import Any
 
 from daemon import wait_until
 from stack import Listener, Refused, Stack, StackTest, read_exactly, read_to_end
@@ -26,7 +27,7 @@ class Services(StackTest):
     def spoil(self, stack: Stack) -> dict[str, str]:
         """Files that cannot be used: name to what the log must say of it."""
         folder = stack.host.services
-        good: dict[str, object] = {"connect": "unix:/nowhere"}
+        good: Any = {"connect": "unix:/nowhere"}
 
         def put(name: str, content: object) -> None:
             text = content if isinstance(content, str) else json.dumps(content)
