@@ -13,38 +13,15 @@
 #include "link.h"
 
 #include <string.h>
-#include <sys/random.h>
 
 #include "joint.h"
+#include "link-session.h"
 #include "proto/limits.h"
-
-// A peer that starts sessions or opens channels as fast as it can must not fill the log with it.
-#define LOGS_BURST      50
-#define LOGS_PER_SECOND 5
 
 #define PIECES          64
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
 #define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
 #define OPEN_TIME_US    (30 * G_USEC_PER_SEC)
-// Longer than it takes an earlier life's bytes to come out of the port.
-#define GREETING_TIME_US MUX_PING_US
-
-void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...)
-{
-    va_list arguments;
-
-    if (!mux_bucket_take(&link->log, (uint64_t)g_get_monotonic_time())) {
-        link->unlogged++;
-        return;
-    }
-    va_start(arguments, format);
-    g_autofree char *text = g_strdup_vprintf(format, arguments);
-    va_end(arguments);
-    if (link->unlogged > 0)
-        g_warning("link %s: %u messages were not logged: too many", link->name, link->unlogged);
-    link->unlogged = 0;
-    g_log_structured(G_LOG_DOMAIN, level, "MESSAGE", "link %s: %s", link->name, text);
-}
 
 // Pieces for one joint, lent by the session's buffer.
 typedef struct Gather {
@@ -66,81 +43,6 @@ static void gather_data(Gather *gather, const MuxEvent *event)
         flush(gather);
     gather->joint = event->user;
     gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
-}
-
-// --- the session's beginning and end
-
-// Never 0.
-static uint64_t random_number(void)
-{
-    uint64_t number = 0;
-
-    while (number == 0)
-        if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-            number = 0;
-    return number;
-}
-
-static void start_session(MuxLink *link)
-{
-    // Not predictable, so that an app cannot put a HELLO into its data that fits a session to come.
-    uint64_t id = random_number();
-
-    link->started_us = mux_loop_now(link->relay->loop);
-    link->strange = link->complained = false;
-    mux_session_start(link->session, id, mux_loop_now(link->relay->loop));
-    mux_link_kick(link);
-}
-
-static const char *reason_text(const MuxEvent *event)
-{
-    switch (event->reason) {
-    case MUX_REASON_PEER:
-        return "the other end started anew";
-    case MUX_REASON_STEP:
-        return "bytes were lost or repeated on the port";
-    case MUX_REASON_PROTOCOL:
-        return "the other end broke the protocol";
-    case MUX_REASON_MEMORY:
-        return "out of memory";
-    case MUX_REASON_IDS:
-        return "all channel ids of this session are used up";
-    case MUX_REASON_NONE:
-    case MUX_REASON_PORT:
-        break;
-    }
-    return "the port went down";
-}
-
-static void session_ended(MuxLink *link, const char *why, const char *detail)
-{
-    g_free(link->end.why);
-    link->end.why = detail ? g_strdup_printf("%s: %s", why, detail) : g_strdup(why);
-    link->end.when_us = mux_loop_now(link->relay->loop);
-    link->end.channels = link->closed;
-    link->closed = 0;
-    mux_link_log(link, G_LOG_LEVEL_MESSAGE, "session ended: %s (%u channels closed)", link->end.why,
-                 link->end.channels);
-}
-
-static void on_up(MuxLink *link)
-{
-    MuxSessionInfo info;
-
-    mux_session_info(link->session, &info);
-    mux_link_log(link, G_LOG_LEVEL_MESSAGE,
-                 "session up (id %016" G_GINT64_MODIFIER "x, peer %016" G_GINT64_MODIFIER
-                 "x, protocol %u)",
-                 info.id, info.peer_id, info.version);
-}
-
-static void on_down(MuxLink *link, const MuxEvent *event)
-{
-    // When it was the port, on_port_down() knows more.
-    if (event->reason == MUX_REASON_PORT)
-        return;
-    session_ended(link, reason_text(event), event->detail);
-    start_session(link);
 }
 
 // --- events
@@ -174,10 +76,10 @@ static void on_event(MuxLink *link, const MuxEvent *event)
         on_reset(link, event);
         break;
     case MUX_EVENT_UP:
-        on_up(link);
+        mux_link_session_up(link);
         break;
     case MUX_EVENT_DOWN:
-        on_down(link, event);
+        mux_link_session_down(link, event);
         break;
     case MUX_EVENT_REJECT:
         link->complained = true;
@@ -247,7 +149,7 @@ static void on_port_up(void *user)
     MuxLink *link = user;
 
     mux_link_log(link, G_LOG_LEVEL_INFO, "port %s connected", mux_port_spec(link->port));
-    start_session(link);
+    mux_link_start_session(link);
 }
 
 static void on_port_down(void *user, const char *why)
@@ -258,7 +160,7 @@ static void on_port_down(void *user, const char *why)
     mux_session_stop(link->session);
     drain_events(link);
     if (was_up)
-        session_ended(link, "the port went down", why);
+        mux_link_session_ended(link, "the port went down", why);
     else
         mux_link_log(link, G_LOG_LEVEL_INFO, "the port went down: %s", why);
 }
@@ -324,19 +226,6 @@ static void expire_joints(MuxLink *link)
     }
 }
 
-// Said once a connection, when the next greeting after that time is due.
-static void suspect_stranger(MuxLink *link)
-{
-    uint64_t now = (uint64_t)g_get_monotonic_time();
-
-    if (!link->strange || link->complained || !mux_session_is_started(link->session) ||
-        mux_session_is_up(link->session) || now - link->started_us < GREETING_TIME_US)
-        return;
-    link->complained = true;
-    mux_link_log(link, G_LOG_LEVEL_WARNING,
-                 "bytes come over the port, but no greeting: is another program at its other end?");
-}
-
 static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
 {
     MuxLink *link = user;
@@ -345,7 +234,7 @@ static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
     g_source_set_ready_time(source, -1);
     link->armed_us = UINT64_MAX;
     expire_joints(link);
-    suspect_stranger(link);
+    mux_link_suspect_stranger(link);
     mux_link_kick(link);
     return G_SOURCE_CONTINUE;
 }
@@ -366,7 +255,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     link->relay = relay;
     link->name = g_strdup(name);
     link->armed_us = UINT64_MAX;
-    mux_bucket_init(&link->log, LOGS_BURST, LOGS_PER_SECOND, mux_loop_now(relay->loop));
+    mux_link_log_init(link);
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     mux_job_init(&link->pump, on_pump);
@@ -374,7 +263,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     g_source_set_callback(link->timer, NULL, link, NULL);
     g_source_attach(link->timer, NULL);
     MuxLimits limits = relay->limits;
-    limits.seed = random_number();
+    limits.seed = mux_link_random();
     if (mux_session_new(relay->role, &limits, &link->session) < 0)
         g_error("out of memory");
     link->port = mux_port_new(relay->loop, spec, &port_events, link, error);

@@ -205,8 +205,7 @@ class Show(StackTest):
     def test_usage(self) -> None:
         stack = self.stack()
         wrong: list[list[str]] = [[], ["nonsense"], ["connect"], ["connect", "a", "b"],
-                                  ["status", "x"],
-                          ["--nonsense"]]
+                                  ["status", "x"], ["--nonsense"]]
         for arguments in wrong:
             run = muxctl(stack.guest, *arguments)
             self.assertEqual((run.returncode, run.stdout), (USAGE, b""), arguments)
