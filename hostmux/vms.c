@@ -37,20 +37,22 @@ static bool add_vm(GHashTable *table, const char *name, const char *port, GError
 
 static bool add_option(GHashTable *table, const char *option, GError **error)
 {
+    g_autoptr(GError) why = NULL;
     const char *equals = strchr(option, '=');
+    g_autofree char *name = equals ? g_strndup(option, (gsize)(equals - option)) : NULL;
 
-    if (!equals) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+    if (!name)
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "--vm %s: write NAME=unix:PATH or NAME=listen:PATH", option);
-        return false;
-    }
-    g_autofree char *name = g_strndup(option, (gsize)(equals - option));
-    if (g_hash_table_contains(table, name)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "--vm %s: '%s' is given twice",
+    else if (g_hash_table_contains(table, name))
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--vm %s: '%s' is given twice",
                     option, name);
-        return false;
-    }
-    return add_vm(table, name, equals + 1, error);
+    else if (!add_vm(table, name, equals + 1, &why))
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--vm %s: %s", option,
+                    why->message);
+    else
+        return true;
+    return false;
 }
 
 static bool add_configured(GHashTable *table, json_object *vms, GError **error)

@@ -60,6 +60,13 @@ static MuxChild *child_new(MuxServices *services, const MuxService *service, GPi
     return child;
 }
 
+// In the child, between fork() and exec().
+static void limit_descriptors(gpointer user)
+{
+    const MuxServices *services = user;
+    (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
+}
+
 int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild **link,
                       int *ret_fd)
 {
@@ -71,11 +78,11 @@ int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild
         return -errno;
     // The handler's end blocks, as programs expect of their stdin; ours does not.
     (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
-    // Nothing of ours is inherited, since all is close-on-exec, and so GLib need not fork by hand.
+    // Nothing of ours is inherited, since all is close-on-exec.
     bool started = g_spawn_async_with_pipes_and_fds(
         NULL, (const gchar *const *)service->argv, NULL,
-        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, NULL, NULL, ends[1], ends[1],
-        -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
+        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, limit_descriptors, services,
+        ends[1], ends[1], -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
     close(ends[1]);
     if (!started) {
         g_warning("service %s: %s", service->name, error->message);

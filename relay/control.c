@@ -13,17 +13,20 @@
 #include <unistd.h>
 
 #include "backlog.h"
+#include "greeting.h"
 #include "json.h"
 #include "verbs.h"
 
 #define REQUEST_MAX  (64 * 1024)
 #define CONTROLS_MAX 256
+#define OF_ONE_USER  32 // so that no user can keep the others, and the administrator, out
 #define PIECES       16
 
 typedef struct Control {
     MuxWatch watch;
     MuxList node;
     MuxControls *controls;
+    uid_t uid;           // of who connected
     GByteArray *request; // up to the line's end, and maybe beyond
     MuxBacklog answer;
 } Control;
@@ -132,13 +135,36 @@ static void on_control(MuxWatch *watch)
         control_free(control);
 }
 
+static uid_t user_of(int fd)
+{
+    struct ucred credentials = {.uid = (uid_t)-1};
+    socklen_t length = sizeof(credentials);
+
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+    return credentials.uid;
+}
+
+static bool has_room(const MuxControls *controls, uid_t uid)
+{
+    unsigned of_user = 0;
+
+    for (const MuxList *node = controls->list.next; node != &controls->list; node = node->next)
+        of_user += mux_container(node, const Control, node)->uid == uid;
+    return controls->count < CONTROLS_MAX && of_user < OF_ONE_USER;
+}
+
 void mux_control_add(MuxControls *controls, int fd, bool answers)
 {
-    if (controls->count >= CONTROLS_MAX) {
+    uid_t uid = user_of(fd);
+
+    if (!has_room(controls, uid)) {
+        mux_greeting_refuse(fd, answers, MUX_CODE_LIMIT, "@control",
+                            "too many control connections are open");
         close(fd);
         return;
     }
     Control *control = g_new0(Control, 1);
+    control->uid = uid;
     control->controls = controls;
     control->request = g_byte_array_new();
     mux_watch_init(&control->watch);

@@ -149,7 +149,7 @@ static bool load_config(MuxDaemon *daemon, GError **error)
         return false;
     bool good = apply_config(daemon, config, error);
     json_object_put(config);
-    if (!good && !missing)
+    if (!good && !missing && g_error_matches(*error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA))
         g_prefix_error(error, "%s: ", file);
     return good;
 }
@@ -208,16 +208,17 @@ static void fill_standard_descriptors(void)
 }
 
 // Each channel is a descriptor; the usual soft limit of 1,024 is for programs that use select().
-static void raise_descriptor_limit(MuxRelay *relay)
+// Returns what the limit was.
+static struct rlimit raise_descriptor_limit(MuxRelay *relay)
 {
-    struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
+    struct rlimit before = {.rlim_cur = 1024, .rlim_max = 1024};
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    int most = (int)MIN(limit.rlim_cur, G_MAXINT);
+    (void)getrlimit(RLIMIT_NOFILE, &before);
+    struct rlimit raised = {.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};
+    bool good = setrlimit(RLIMIT_NOFILE, &raised) == 0;
+    int most = (int)MIN(good ? raised.rlim_cur : before.rlim_cur, G_MAXINT);
     relay->most_fd = most - MIN(DESCRIPTORS_KEPT, most / 4);
+    return before;
 }
 
 // --- start and end
@@ -232,7 +233,8 @@ static bool start(MuxDaemon *daemon, GError **error)
         return false;
     }
     relay->role = daemon->kind->role;
-    relay->services = mux_services_new();
+    struct rlimit descriptors = raise_descriptor_limit(relay);
+    relay->services = mux_services_new(&descriptors);
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
     if (!load_config(daemon, error) || !load_services(daemon, error))
         return false;
@@ -282,8 +284,7 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {
-        raise_descriptor_limit(&daemon.relay);
-        status = start(&daemon, &error) ? 0 : 1;
+        status = start(&daemon, &error) ? 0 : error->domain == G_OPTION_ERROR ? 2 : 1;
         if (status == 0)
             serve(&daemon);
         else

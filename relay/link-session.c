@@ -65,7 +65,7 @@ static const char *reason_text(const MuxEvent *event)
     case MUX_REASON_PEER:
         return "the other end started anew";
     case MUX_REASON_STEP:
-        return "what came over the port was lost, repeated, or of another version";
+        return "bytes were lost or repeated on the port";
     case MUX_REASON_PROTOCOL:
         return "the other end broke the protocol";
     case MUX_REASON_MEMORY:

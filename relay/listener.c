@@ -37,7 +37,7 @@ static bool clear_path(const char *path, const MuxAddress *address, GError **err
     if (fd >= 0)
         close(fd);
     if (r != -ECONNREFUSED)
-        return complain(error, path, "another daemon listens there; stop it first");
+        return complain(error, path, "something listens there already; stop it first");
     return unlink(path) == 0 || complain(error, path, g_strerror(errno));
 }
 

@@ -8,8 +8,9 @@
 #include "services.h"
 
 struct MuxServices {
-    GHashTable *by_name; // of MuxService, each holding a reference
-    MuxList children;    // handlers that run
+    GHashTable *by_name;       // of MuxService, each holding a reference
+    MuxList children;          // handlers that run
+    struct rlimit descriptors; // theirs
 };
 
 // Asks all that still run to end, and waits for none.

@@ -41,10 +41,11 @@ void mux_service_unref(MuxService *service)
     g_rc_box_release_full(service, service_clear);
 }
 
-MuxServices *mux_services_new(void)
+MuxServices *mux_services_new(const struct rlimit *descriptors)
 {
     MuxServices *services = g_new0(MuxServices, 1);
 
+    services->descriptors = *descriptors;
     services->by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
     mux_list_init(&services->children);

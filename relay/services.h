@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <json-c/json.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 
 #include "address.h"
 
@@ -28,8 +29,9 @@ typedef struct MuxServices MuxServices;
 // A handler that was started for one channel.
 typedef struct MuxChild MuxChild;
 
-// A set with nothing in it.
-MuxServices *mux_services_new(void);
+// A set with nothing in it. Handlers are started with the limit of descriptors that the daemon was
+// started with, since its own is more than programs that use select() can bear.
+MuxServices *mux_services_new(const struct rlimit *descriptors);
 // Ends the handlers that still run. NULL is fine; returns NULL.
 MuxServices *mux_services_free(MuxServices *services);
 

@@ -157,8 +157,8 @@ class Daemon:
         except (ConnectionError, FileNotFoundError):
             return False
 
-    def start_refused(self) -> str:
-        """Starts it; it must end at once with status 1. What it said comes back."""
+    def start_refused(self, expected: int = 1) -> str:
+        """Starts it; it must end at once with that status. What it said comes back."""
         before = len(self.log())
         process = self.launch()
         try:
@@ -169,7 +169,7 @@ class Daemon:
             raise AssertionError(f"{self.name} runs, though it should not:\n{self.log()}") from None
         said = self.log()[before:]
         self.process = None
-        assert status == 1, f"status {status} instead of 1:\n{said}"
+        assert status == expected, f"status {status} instead of {expected}:\n{said}"
         return said
 
     @property
