@@ -149,7 +149,7 @@ static bool load_config(MuxDaemon *daemon, GError **error)
         return false;
     bool good = apply_config(daemon, config, error);
     json_object_put(config);
-    if (!good && !missing && g_error_matches(*error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA))
+    if (!good && !missing && (*error)->domain != G_OPTION_ERROR)
         g_prefix_error(error, "%s: ", file);
     return good;
 }
