@@ -175,6 +175,14 @@ static gboolean on_term(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
+static void say_reloaded(const char *what, const GError *error)
+{
+    if (error)
+        g_warning("%s not reloaded: %s", what, error->message);
+    else
+        g_message("%s reloaded", what);
+}
+
 static gboolean on_hup(gpointer user)
 {
     MuxDaemon *daemon = user;
@@ -183,15 +191,11 @@ static gboolean on_hup(gpointer user)
         g_strdup_printf("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time());
 
     mux_notify(reloading);
-    if (load_config(daemon, &error))
-        g_message("configuration reloaded");
-    else
-        g_warning("configuration not reloaded: %s", error->message);
+    (void)load_config(daemon, &error);
+    say_reloaded("configuration", error);
     g_clear_error(&error);
-    if (load_services(daemon, &error))
-        g_message("services reloaded");
-    else
-        g_warning("services not reloaded: %s", error->message);
+    (void)load_services(daemon, &error);
+    say_reloaded("services", error);
     mux_notify("READY=1");
     return G_SOURCE_CONTINUE;
 }
@@ -284,11 +288,12 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {
-        status = start(&daemon, &error) ? 0 : error->domain == G_OPTION_ERROR ? 2 : 1;
-        if (status == 0)
-            serve(&daemon);
-        else
+        (void)start(&daemon, &error);
+        status = !error ? 0 : error->domain == G_OPTION_ERROR ? 2 : 1;
+        if (error)
             g_critical("%s", error->message);
+        else
+            serve(&daemon);
     }
     finish(&daemon);
     return status;
