@@ -18,6 +18,16 @@ static const char *raise_credit(MuxChannel *channel, const uint8_t *payload)
     return NULL;
 }
 
+// The answer may be to an OPEN that was undone: a guest that was rolled back gives out the same ids
+// again, and until one of its frames arrives the host's sequence numbers still fit.
+static const char *take_accept(MuxChannel *channel, const uint8_t *payload)
+{
+    if (mux_get32(payload + MUX_NONCE_AT) != channel->nonce)
+        return "ACCEPT of another OPEN";
+    mux_channel_stop_if_deaf(channel);
+    return raise_credit(channel, payload);
+}
+
 static const char *take_data(MuxChannel *channel, size_t size, MuxEvent *ret_event)
 {
     MuxSession *session = channel->session;
@@ -58,8 +68,7 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
     switch (input) {
     case MUX_IN_ACCEPT:
         event->type = MUX_EVENT_ACCEPT;
-        mux_channel_stop_if_deaf(channel);
-        return raise_credit(channel, payload);
+        return take_accept(channel, payload);
     case MUX_IN_DATA:
         event->type = MUX_EVENT_DATA;
         return take_data(channel, frame->length, event);

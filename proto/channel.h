@@ -33,7 +33,8 @@ struct MuxChannel {
     MuxShare share;
     MuxCredit credit;
     MuxWindow window;
-    uint8_t *name; // until OPEN was sent
+    uint8_t *name;  // until OPEN was sent
+    uint32_t nonce; // of its OPEN: ACCEPT has the same
     uint16_t name_length;
     uint8_t state; // MuxChannelState
     uint8_t wants; // MUX_WANT_ bits

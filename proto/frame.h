@@ -40,6 +40,13 @@ typedef struct MuxFrame {
     uint32_t sequence;
 } MuxFrame;
 
+// OPEN and ACCEPT begin with u64 credit, u32 nonce, and that is all of ACCEPT. OPEN goes on with
+// u16 length and the name.
+#define MUX_NONCE_AT       8
+#define MUX_ACCEPT_SIZE    12
+#define MUX_NAME_LENGTH_AT 12
+#define MUX_NAME_AT        14
+
 #define MUX_FRAME_BAD 1
 
 // The kind of a type, or NULL for a number that is no type.

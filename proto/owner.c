@@ -12,8 +12,8 @@
 #include "channel.h"
 #include "session-private.h"
 
-int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
-                     MuxChannel **ret_channel)
+int mux_session_open(MuxSession *session, const char *name, size_t length, uint32_t nonce,
+                     void *user, MuxChannel **ret_channel)
 {
     size_t service;
 
@@ -39,6 +39,7 @@ int mux_session_open(MuxSession *session, const char *name, size_t length, void 
     session->next_id += 2;
     channel->name = memcpy(copy, name, length);
     channel->name_length = (uint16_t)length;
+    channel->nonce = nonce;
     channel->user = user;
     mux_channel_want(channel, MUX_WANT_OPEN);
     *ret_channel = channel;

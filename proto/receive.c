@@ -25,12 +25,13 @@ static const char *receive_ack(MuxSession *session, const uint8_t *payload)
                : "ACK that goes back, or of bytes that were not sent";
 }
 
-// OPEN: credit, the name's length, the name; what follows are attributes of later versions.
+// What follows the name are attributes of later versions.
 static const char *receive_open(MuxSession *session, const MuxFrame *frame, const uint8_t *payload,
                                 MuxEvent *ret_event)
 {
     uint64_t untrusted_credit = mux_get64(payload);
-    uint16_t untrusted_length = mux_get16(payload + 8);
+    uint16_t untrusted_length = mux_get16(payload + MUX_NAME_LENGTH_AT);
+    const uint8_t *untrusted_name = payload + MUX_NAME_AT;
     bool odd = frame->channel % 2 == 1;
     MuxCredit credit = {0};
     size_t service;
@@ -41,9 +42,9 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
         return "more channels than the limit";
     if (session->unserved >= session->limits.pending)
         return "more opens to be answered than the limit";
-    if (untrusted_length > frame->length - 10)
+    if (untrusted_length > frame->length - MUX_NAME_AT)
         return "OPEN with a name longer than the frame";
-    if (!mux_name_valid((const char *)payload + 10, untrusted_length, &service))
+    if (!mux_name_valid((const char *)untrusted_name, untrusted_length, &service))
         return "OPEN with a name that is none";
     if (!mux_credit_raise(&credit, untrusted_credit))
         return "OPEN with a credit beyond reason";
@@ -55,12 +56,15 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
     }
     session->peer_last = frame->channel;
     channel->credit = credit;
+    channel->nonce = mux_get32(payload + MUX_NONCE_AT);
     if (session->alive > mux_session_most_alive(session)) {
         mux_channel_close(channel, MUX_CODE_LIMIT);
         return NULL;
     }
-    *ret_event = (MuxEvent){
-        .type = MUX_EVENT_OPEN, .channel = channel, .data = payload + 10, .size = untrusted_length};
+    *ret_event = (MuxEvent){.type = MUX_EVENT_OPEN,
+                            .channel = channel,
+                            .data = untrusted_name,
+                            .size = untrusted_length};
     return NULL;
 }
 

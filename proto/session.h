@@ -138,8 +138,13 @@ uint64_t mux_session_deadline(const MuxSession *session);
 
 // Opens a channel to a name. 0, -ENOMEM or one of the above. ACCEPT or RESET will be its first
 // event.
-int mux_session_open(MuxSession *session, const char *name, size_t length, void *user,
-                     MuxChannel **ret_channel);
+//
+// `nonce` is 32 bits that an undone life of this machine would not have had too: after a restored
+// snapshot, an answer to the OPEN of that life must not be taken for the answer to this one. A
+// random number alone may be the same again (a kernel's generator is restored with its machine), so
+// mix a clock into it.
+int mux_session_open(MuxSession *session, const char *name, size_t length, uint32_t nonce,
+                     void *user, MuxChannel **ret_channel);
 // Takes a channel that the peer opened. No effect on one that was reset meanwhile.
 void mux_channel_accept(MuxChannel *channel, void *user);
 void mux_channel_set_user(MuxChannel *channel, void *user);

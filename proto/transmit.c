@@ -56,20 +56,34 @@ static void put_session_frames(MuxSession *session)
 static bool put_open(MuxChannel *channel)
 {
     MuxSession *session = channel->session;
-    uint16_t length = (uint16_t)(10 + channel->name_length);
+    uint16_t length = (uint16_t)(MUX_NAME_AT + channel->name_length);
 
     if (mux_output_room(&session->output) < length)
         return false;
     uint8_t *p = mux_output_payload(&session->output);
     mux_put64(p, channel->window.granted);
-    mux_put16(p + 8, channel->name_length);
-    memcpy(p + 10, channel->name, channel->name_length);
+    mux_put32(p + MUX_NONCE_AT, channel->nonce);
+    mux_put16(p + MUX_NAME_LENGTH_AT, channel->name_length);
+    memcpy(p + MUX_NAME_AT, channel->name, channel->name_length);
     mux_output_frame(&session->output, MUX_FRAME_OPEN, channel->entry.id, length);
 
     free(channel->name);
     channel->name = NULL;
     channel->pending = true;
     session->unanswered++;
+    return true;
+}
+
+static bool put_accept(MuxChannel *channel)
+{
+    MuxSession *session = channel->session;
+
+    if (mux_output_room(&session->output) < MUX_ACCEPT_SIZE)
+        return false;
+    uint8_t *p = mux_output_payload(&session->output);
+    mux_put64(p, channel->window.granted);
+    mux_put32(p + MUX_NONCE_AT, channel->nonce);
+    mux_output_frame(&session->output, MUX_FRAME_ACCEPT, channel->entry.id, MUX_ACCEPT_SIZE);
     return true;
 }
 
@@ -106,7 +120,7 @@ static bool put_one(MuxChannel *channel, uint8_t want)
     case MUX_WANT_OPEN:
         return put_open(channel);
     case MUX_WANT_ACCEPT:
-        return put64(session, MUX_FRAME_ACCEPT, id, channel->window.granted);
+        return put_accept(channel);
     case MUX_WANT_CREDIT:
         return put_credit(channel);
     case MUX_WANT_RETURN:

@@ -17,6 +17,7 @@
 #include "control.h"
 #include "greeting.h"
 #include "joint.h"
+#include "link-session.h"
 #include "listener.h"
 #include "proto/bucket.h"
 
@@ -97,7 +98,7 @@ static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers
     // since, is still to be carried.
     int r = mux_watch_start(&joint->watch, relay->loop, fd, 0, NULL);
     if (r == 0)
-        r = mux_session_open(link->session, name, strlen(name), joint, &channel);
+        r = mux_session_open(link->session, name, strlen(name), mux_link_nonce(), joint, &channel);
     if (r == 0) {
         joint->channel = channel;
         return;

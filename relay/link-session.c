@@ -6,7 +6,9 @@
 #include "link-session.h"
 
 #include <sys/random.h>
+#include <time.h>
 
+#include "proto/frame.h"
 #include "proto/limits.h"
 
 // A peer that starts sessions or opens channels as fast as it can must not fill the log with it.
@@ -46,6 +48,18 @@ uint64_t mux_link_random(void)
         if (getrandom(&number, sizeof(number), 0) != sizeof(number))
             number = 0;
     return number;
+}
+
+// After a restored snapshot the kernel gives the same random numbers once more, until it has
+// gathered new ones. Its clock goes back as well, but the same thing hardly happens at the same
+// nanosecond.
+uint32_t mux_link_nonce(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint32_t)(mux_link_random() ^ mux_frame_mix(ns));
 }
 
 void mux_link_start_session(MuxLink *link)

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A link's session: starting it, and what is to be told when it came up or ended. For link.c alone.
+// A link's session: starting it, and what is to be told when it came up or ended. For
+// link.c, but for mux_link_nonce().
 #pragma once
 
 #include "link.h"
@@ -11,6 +12,8 @@ void mux_link_log_init(MuxLink *link);
 
 // 64 bits that nobody can guess; never 0.
 uint64_t mux_link_random(void);
+// For mux_session_open().
+uint32_t mux_link_nonce(void);
 // The port is there: greets the other end.
 void mux_link_start_session(MuxLink *link);
 // What the session's events of these names say.

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "owner.h"
 #include "proto/bytes.h"
 
 size_t craft_hello(Craft *craft)
@@ -49,9 +50,18 @@ static uint16_t put_open(uint8_t *p, Source *source)
     if (source_8(source) % 4 == 0)
         length = (uint16_t)source_bytes(source, source_16(source) % 1500, &name);
     mux_put64(p, source_number(source));
-    mux_put16(p + 8, source_8(source) % 8 ? length : (uint16_t)source_number(source));
-    memcpy(p + 10, name, length);
-    return (uint16_t)(10 + length + source_8(source) % 2 * 5);
+    mux_put32(p + 8, source_8(source));
+    mux_put16(p + 12, source_8(source) % 8 ? length : (uint16_t)source_number(source));
+    memcpy(p + 14, name, length);
+    return (uint16_t)(14 + length + source_8(source) % 2 * 5);
+}
+
+// Mostly with the nonce that opens the channel.
+static uint16_t put_accept(uint8_t *p, Source *source)
+{
+    mux_put64(p, source_number(source));
+    mux_put32(p + 8, source_8(source) % 16 ? OWNER_NONCE : source_32(source));
+    return 12;
 }
 
 static uint16_t put_bytes(uint8_t *p, Source *source)
@@ -67,13 +77,14 @@ static uint16_t put_payload(uint8_t *p, MuxFrameType type, Source *source)
     case MUX_FRAME_PING:
     case MUX_FRAME_PONG:
     case MUX_FRAME_ACK:
-    case MUX_FRAME_ACCEPT:
     case MUX_FRAME_CREDIT:
     case MUX_FRAME_RETURN:
         mux_put64(p, source_number(source));
         return 8;
     case MUX_FRAME_OPEN:
         return put_open(p, source);
+    case MUX_FRAME_ACCEPT:
+        return put_accept(p, source);
     case MUX_FRAME_DATA:
         return put_bytes(p, source);
     case MUX_FRAME_RESET:

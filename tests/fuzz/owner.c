@@ -186,7 +186,8 @@ static void open_place(Owner *owner, Source *source)
         return;
     if (source_8(source) % 4 == 0)
         n = source_bytes(source, source_8(source), &name);
-    if (mux_session_open(owner->session, (const char *)name, n, place, &place->mux) != 0)
+    if (mux_session_open(owner->session, (const char *)name, n, OWNER_NONCE, place, &place->mux) !=
+        0)
         place->mux = NULL;
 }
 

@@ -9,6 +9,7 @@
 #include "source.h"
 
 #define OWNER_CHANNELS 32
+#define OWNER_NONCE    0x5eedu // of all its OPENs
 
 typedef struct Place {
     MuxChannel *mux; // NULL: free

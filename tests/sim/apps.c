@@ -10,7 +10,7 @@ static void open_badly(End *end)
     static const char *const names[] = {"", "-x", ".x", "a b", ":x", "a\n", "a:\n", "\xc3\xa4"};
     MuxChannel *mux;
     const char *name = names[run_below(end->run, sizeof(names) / sizeof(names[0]))];
-    int r = mux_session_open(end->session, name, strlen(name), NULL, &mux);
+    int r = mux_session_open(end->session, name, strlen(name), 0, NULL, &mux);
 
     run_check(end->run, r == MUX_OPEN_NAME, "a bad name was taken");
     run_count(end->run, COVER_OPEN_NAME);
@@ -131,6 +131,21 @@ static void finish_one(Chan *chan)
         return;
     end->finished += !chan->dead && chan->number >= end->finished_from && chan->got > 0;
     close_one(chan);
+}
+
+void apps_answer(End *end)
+{
+    for (size_t i = end->count; i > 0; i--) {
+        Chan *chan = end->chans[i - 1];
+        if (chan->opener || chan->open || chan->dead)
+            continue;
+        if (run_chance(end->run, 20)) {
+            close_one(chan);
+        } else {
+            chan_accept(chan);
+            chan_send(chan, run_size(end->run, 50000), true);
+        }
+    }
 }
 
 void apps_finish(End *end)

@@ -16,5 +16,7 @@ typedef struct Habits {
 } Habits;
 
 void apps_act(End *end, const Habits *habits);
+// Takes or refuses all that the other end opened, and says something to those that it takes.
+void apps_answer(End *end);
 // Takes every channel a step further to its end.
 void apps_finish(End *end);

@@ -14,7 +14,8 @@
     X(DOWN_PORT, "DOWN: port", true)                                                               \
     X(DOWN_PEER, "DOWN: peer started anew", true)                                                  \
     X(DOWN_STEP, "DOWN: out of step", true)                                                        \
-    X(DOWN_PROTOCOL, "DOWN: a rule broken, after a restore", false)                                \
+    X(DOWN_PROTOCOL, "DOWN: a rule broken, after a restore", true)                                 \
+    X(DOWN_NONCE, "DOWN: ACCEPT of an undone OPEN, after a restore", true)                         \
     X(DOWN_MEMORY, "DOWN: no memory", true)                                                        \
     X(SILENT, "event SILENT", true)                                                                \
     X(HEARD, "event HEARD", true)                                                                  \
@@ -27,6 +28,7 @@
     X(RESET_ASKED, "event RESET, asked", true)                                                     \
     X(RESET_OPEN, "event RESET, open", true)                                                       \
     X(RESET_FULL, "event RESET, refused by the session", true)                                     \
+    X(RESET_UNDONE, "event RESET that answers an undone OPEN, after a restore", true)              \
     X(RESET_LINK, "event RESET, link down", true)                                                  \
     X(FRAME_HELLO, "frame HELLO", true)                                                            \
     X(FRAME_PING, "frame PING", true)                                                              \
@@ -78,7 +80,6 @@
     X(LOSE_WRITE, "a whole write lost", true)                                                      \
     X(REPEAT, "stale bytes", true)                                                                 \
     X(REPEAT_WRITE, "a whole write repeated", true)                                                \
-    X(CROSSED, "an event of an undone channel's id, after a restore", false)                       \
     X(CUT_FRAME, "a cut frame that nobody noticed until the port was opened again", false)         \
     X(STALL, "a stall", true)                                                                      \
     X(LONG_PAUSE, "a pause of more than ten seconds", true)                                        \

@@ -93,6 +93,12 @@ static void count_open(Run *run, int r)
                                          : COVER_OPEN_MEMORY);
 }
 
+// No two channels have the same, and what is in the ledger is not rolled back.
+static uint32_t nonce_of(uint32_t number)
+{
+    return number * 0x9e3779b1u;
+}
+
 Chan *end_open(End *end)
 {
     Run *run = end->run;
@@ -103,7 +109,7 @@ Chan *end_open(End *end)
     Chan *chan = end_adopt(end, number, true, NULL);
     size_t length = ledger_name(number, name);
     memory_starve(run->starved ? STARVED : 0);
-    int r = mux_session_open(end->session, name, length, chan, &mux);
+    int r = mux_session_open(end->session, name, length, nonce_of(number), chan, &mux);
     memory_starve(0);
     count_open(run, r);
     if (r == 0) {
@@ -133,7 +139,6 @@ static void on_open(End *end, const MuxEvent *event)
     run_check(run, event->channel && !event->user, "an OPEN without a channel, or of a known one");
     run_check(run, number != UINT32_MAX, "OPEN with a name that nobody said");
     Entry *entry = ledger_entry(&run->ledger, number);
-    entry->heard_of = true;
     run_check(run, entry->opener != end->side, "OPEN of one's own channel");
     run_check(run, !entry->at[end->side] || entry->torn, "OPEN of a channel that is open");
     run_check(run, entry->guest_id == end_guest_id(end) && entry->host_id == end_host_id(end),
@@ -159,6 +164,8 @@ static void on_down(End *end, const MuxEvent *event)
     // Who was rolled back may break a rule before his sequence numbers tell.
     run_check(run, event->reason != MUX_REASON_PROTOCOL || end->torn, "%s: %s", name_of(end),
               event->detail);
+    if (event->detail && strcmp(event->detail, "ACCEPT of another OPEN") == 0)
+        run_count(run, COVER_DOWN_NONCE);
     run_check(run, event->reason != MUX_REASON_MEMORY || run->starved, "no memory");
     run_check(run, run->troubles > 0, "DOWN without any trouble, reason %d", event->reason);
     run_check(run, end->told_up, "DOWN without UP");

@@ -20,9 +20,9 @@ typedef struct Entry {
     bool fin[2], stopped[2], closed[2];
     unsigned code[2]; // that it closed with
     uint32_t id;      // in its session
-    bool heard_of;    // its OPEN arrived
-    bool undone;      // its opener was rolled back to before that
-    bool torn;        // one side was rolled back: its own counters went down since
+    bool accepted;
+    bool undone; // its opener was rolled back to before it was opened
+    bool torn;   // one side was rolled back: its own counters went down since
     struct Chan *at[2];
 } Entry;
 

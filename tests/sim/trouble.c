@@ -141,8 +141,7 @@ static void snapshot(World *world)
     world->snapshot_count = world->run->ledger.count;
 }
 
-// The guest is what it was, its clock too; the host goes on. What is on its way may be lost with
-// it.
+// The guest is what it was, its clock too; the host goes on.
 static void restore(World *world)
 {
     Run *run = world->run;
@@ -151,19 +150,52 @@ static void restore(World *world)
     End *guest = world->end[GUEST] = world->snapshot;
     guest->clock_us -= (int64_t)(run->now_us - world->snapshot_us);
     world->snapshot = NULL;
-    world->cut = true;
     run_count(run, guest->told_up ? COVER_RESTORE_UP : COVER_RESTORE_GREETING);
     tear_ledger(world);
-    lose_some(world, GUEST);
-    lose_some(world, HOST);
 }
 
+// What is on its way may be lost with it.
 static void snapshot_or_restore(World *world)
 {
-    if (world->arena && world->snapshot && run_chance(world->run, 70))
+    if (world->arena && world->snapshot && run_chance(world->run, 70)) {
         restore(world);
-    else if (world->arena)
+        world->cut = true;
+        lose_some(world, GUEST);
+        lose_some(world, HOST);
+    } else if (world->arena) {
         snapshot(world);
+    }
+}
+
+static void guest_opens(World *world)
+{
+    End *guest = world_enter(world, GUEST);
+    for (uint64_t n = 1 + run_below(world->run, 3); n > 0 && end_open(guest); n--) {
+    }
+    world_leave(world);
+    world_pump(world, GUEST);
+}
+
+// The guest opens channels and is rolled back before it reads the answers; then it opens others,
+// which get the same ids, and has said so before the answers come out of the port.
+static void undo(World *world)
+{
+    Run *run = world->run;
+    bool *stalled = &world->pipe[HOST].stalled, was = *stalled;
+
+    if (!world->arena)
+        return;
+    *stalled = true;
+    snapshot(world);
+    guest_opens(world);
+    world_pump(world, HOST);
+    apps_answer(world_enter(world, HOST));
+    world_leave(world);
+    world_pump(world, HOST);
+    run->now_us += run_size(run, 4000);
+    restore(world);
+    guest_opens(world);
+    *stalled = was;
 }
 
 static void spoil(World *world)
@@ -226,13 +258,14 @@ static const Trouble troubles[] = {
     {"the host's daemon crashes", host_crashes, 1, false},
     {"the guest is reset", guest_is_reset, 1, false},
     {"a snapshot is taken or restored", snapshot_or_restore, 4, false},
+    {"what the guest opened is undone", undo, 2, false},
     {"the port loses or repeats bytes", spoil, 3, false},
 };
 
 void trouble_make(World *world)
 {
     Run *run = world->run;
-    uint64_t draw = run_below(run, 21);
+    uint64_t draw = run_below(run, 23);
     const Trouble *trouble = troubles;
 
     if (!world->end[HOST]->port_open) {

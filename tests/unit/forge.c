@@ -94,9 +94,18 @@ void forge_open(Forge *forge, uint32_t channel, uint64_t credit, const char *nam
     uint8_t payload[4096];
     uint16_t length = (uint16_t)strlen(name);
     mux_put64(payload, credit);
-    mux_put16(payload + 8, length);
-    memcpy(payload + 10, name, length);
-    forge_put(forge, MUX_FRAME_OPEN, channel, payload, (uint16_t)(10 + length));
+    mux_put32(payload + 8, nonce_of(channel));
+    mux_put16(payload + 12, length);
+    memcpy(payload + 14, name, length);
+    forge_put(forge, MUX_FRAME_OPEN, channel, payload, (uint16_t)(14 + length));
+}
+
+void forge_accept(Forge *forge, uint32_t channel, uint64_t credit)
+{
+    uint8_t payload[12];
+    mux_put64(payload, credit);
+    mux_put32(payload + 8, nonce_of(channel));
+    forge_put(forge, MUX_FRAME_ACCEPT, channel, payload, sizeof(payload));
 }
 
 void forge_data(Forge *forge, uint32_t channel, size_t n)
@@ -120,9 +129,11 @@ static void say_payload(GString *said, const MuxFrame *frame, const uint8_t *pay
         g_string_append_printf(said, " %s", mux_code_name(mux_get32(payload)));
     else if (frame->length >= 8)
         g_string_append_printf(said, " %" G_GUINT64_FORMAT, mux_get64(payload));
+    if (frame->type == MUX_FRAME_OPEN || frame->type == MUX_FRAME_ACCEPT)
+        g_assert_cmphex(mux_get32(payload + 8), ==, nonce_of(frame->channel));
     if (frame->type == MUX_FRAME_OPEN)
-        g_string_append_printf(said, " %.*s", (int)mux_get16(payload + 8),
-                               (const char *)payload + 10);
+        g_string_append_printf(said, " %.*s", (int)mux_get16(payload + 12),
+                               (const char *)payload + 14);
     g_string_append_c(said, '\n');
 }
 

@@ -6,6 +6,9 @@
 //
 //     PING n / PONG n / ACK n / OPEN id credit name / ACCEPT id n / DATA id bytes (or <size>) / FIN
 //     id / STOP id / RESET id code / CREDIT id n / RECLAIM id / RETURN id n
+//
+// The nonces of OPEN and ACCEPT are not told: what is forged has nonce_of(channel), and what the
+// session says is checked to have it.
 #pragma once
 
 #include "pair.h"
@@ -33,6 +36,7 @@ void forge_empty(Forge *forge, MuxFrameType type, uint32_t channel);
 void forge_number(Forge *forge, MuxFrameType type, uint32_t channel, uint64_t number);
 void forge_reset(Forge *forge, uint32_t channel, uint32_t code);
 void forge_open(Forge *forge, uint32_t channel, uint64_t credit, const char *name);
+void forge_accept(Forge *forge, uint32_t channel, uint64_t credit);
 // `n` bytes 'x'.
 void forge_data(Forge *forge, uint32_t channel, size_t n);
 // Feeds what was collected, in one go.

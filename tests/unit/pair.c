@@ -178,10 +178,16 @@ void end_forget(End *end)
     end->last_data = 0;
 }
 
+uint32_t nonce_of(uint32_t id)
+{
+    return 0xa1b2c300 + id;
+}
+
 MuxChannel *end_open(End *end, const char *name)
 {
     MuxChannel *channel;
-    if (mux_session_open(end->session, name, strlen(name), end, &channel) != 0)
+    uint32_t nonce = nonce_of(end->session->next_id);
+    if (mux_session_open(end->session, name, strlen(name), nonce, end, &channel) != 0)
         return NULL;
     g_hash_table_insert(end->channels, GUINT_TO_POINTER(channel_id(channel)), channel);
     return channel;

@@ -49,6 +49,8 @@ GByteArray *end_output(End *end);
     } while (0)
 void end_forget(End *end);
 
+// The nonce that channels are opened with here: no two have the same.
+uint32_t nonce_of(uint32_t id);
 // NULL when it is refused.
 MuxChannel *end_open(End *end, const char *name);
 // NULL when there is none of this id.

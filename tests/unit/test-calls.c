@@ -25,7 +25,7 @@ static MuxChannel *open_channel(Forge *forge, uint64_t credit)
     forge_up(forge, MUX_GUEST, NULL, NULL);
     MuxChannel *channel = end_open(&forge->end, "a");
     forge_expect(forge, "OPEN 1 16384 a\n");
-    forge_number(forge, MUX_FRAME_ACCEPT, 1, credit);
+    forge_accept(forge, 1, credit);
     end_expect(&forge->end, "ACCEPT 1\n");
     return channel;
 }
@@ -142,7 +142,7 @@ static void test_close_opening(void)
     end_close(&forge.end, channel, MUX_CODE_TIMEOUT);
     forge_expect(&forge, "RESET 1 timeout\n");
     // The answer was under way: it is late, and nothing comes of it.
-    forge_number(&forge, MUX_FRAME_ACCEPT, 1, 1000);
+    forge_accept(&forge, 1, 1000);
     forge_data(&forge, 1, 10);
     end_expect(&forge.end, "");
     forge_expect(&forge, "");
@@ -176,7 +176,7 @@ static void test_stop_early(void)
     forge_up(&forge, MUX_GUEST, NULL, NULL);
     mux_channel_stop(end_open(&forge.end, "a"));
     forge_expect(&forge, "OPEN 1 16384 a\n");
-    forge_number(&forge, MUX_FRAME_ACCEPT, 1, 0);
+    forge_accept(&forge, 1, 0);
     forge_expect(&forge, "STOP 1\n");
     forge_open(&forge, 2, 0, "b");
     mux_channel_stop(end_channel(&forge.end, 2));
@@ -209,7 +209,7 @@ static void test_user(void)
     MuxEvent event;
     forge_up(&forge, MUX_HOST, NULL, NULL);
     MuxChannel *ours;
-    g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, &a, &ours), ==, 0);
+    g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, nonce_of(2), &a, &ours), ==, 0);
     forge_listen(&forge);
     forge_open(&forge, 1, 100, "b");
     MuxChannel *theirs = end_channel(&forge.end, 1);
@@ -274,7 +274,7 @@ static void test_last_id(void)
         forge.end.session->next_id = last;
         g_assert_cmpuint(channel_id(end_open(&forge.end, "a")), ==, last);
         g_autofree char *log = g_strdup_printf("RESET %u link-down\nDOWN ids\n", last);
-        g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, NULL, &none), ==,
+        g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, 0, NULL, &none), ==,
                         MUX_OPEN_DOWN);
         end_drain(&forge.end);
         end_expect(&forge.end, log);
@@ -289,14 +289,14 @@ static void test_open_refused(void)
     MuxHello few = {.version_min = 1, .version_max = 1, .channels = 2, .pending = 2};
     forge_up(&forge, MUX_GUEST, NULL, &few);
     MuxSession *session = forge.end.session;
-    g_assert_cmpint(mux_session_open(session, "-", 1, NULL, &channel), ==, MUX_OPEN_NAME);
-    g_assert_cmpint(mux_session_open(session, "a\0", 2, NULL, &channel), ==, MUX_OPEN_NAME);
-    g_assert_cmpint(mux_session_open(session, "", 0, NULL, &channel), ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, "-", 1, 0, NULL, &channel), ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, "a\0", 2, 0, NULL, &channel), ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, "", 0, 0, NULL, &channel), ==, MUX_OPEN_NAME);
     end_open(&forge.end, "a");
     end_open(&forge.end, "b");
-    g_assert_cmpint(mux_session_open(session, "c", 1, NULL, &channel), ==, MUX_OPEN_LIMIT);
+    g_assert_cmpint(mux_session_open(session, "c", 1, 0, NULL, &channel), ==, MUX_OPEN_LIMIT);
     mux_session_stop(session);
-    g_assert_cmpint(mux_session_open(session, "c", 1, NULL, &channel), ==, MUX_OPEN_DOWN);
+    g_assert_cmpint(mux_session_open(session, "c", 1, 0, NULL, &channel), ==, MUX_OPEN_DOWN);
     g_assert_null(channel);
     forge_deinit(&forge);
 }

@@ -109,6 +109,8 @@ static void send_input(Forge *forge, MuxChannelInput input, uint32_t id)
         forge_reset(forge, id, MUX_CODE_REFUSED);
     else if (mux_frame_kind(type)->max == 0)
         forge_empty(forge, type, id);
+    else if (type == MUX_FRAME_ACCEPT)
+        forge_accept(forge, id, 2000);
     else
         forge_number(forge, type, id, type == MUX_FRAME_RETURN ? 0 : 2000);
 }

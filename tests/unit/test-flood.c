@@ -47,7 +47,7 @@ static void test_late(void)
         uint32_t id = i % 2 ? 1 : 5;
         forge_data(&forge, id, 5);
         forge_number(&forge, MUX_FRAME_CREDIT, id, UINT64_MAX);
-        forge_number(&forge, MUX_FRAME_ACCEPT, id, 0);
+        forge_accept(&forge, id, 0);
         forge_number(&forge, MUX_FRAME_RETURN, id, 0);
         forge_empty(&forge, MUX_FRAME_FIN, id);
         forge_empty(&forge, MUX_FRAME_STOP, id);
@@ -66,13 +66,13 @@ static void test_acks(void)
 {
     Forge forge;
     forge_up(&forge, MUX_GUEST, NULL, NULL);
-    end_open(&forge.end, "a"); // 31 bytes
+    end_open(&forge.end, "a"); // 35 bytes
     forge_listen(&forge);
     forge_number(&forge, MUX_FRAME_ACK, 0, 0);
-    forge_number(&forge, MUX_FRAME_ACK, 0, 31);
-    forge_number(&forge, MUX_FRAME_ACK, 0, 31);
+    forge_number(&forge, MUX_FRAME_ACK, 0, 35);
+    forge_number(&forge, MUX_FRAME_ACK, 0, 35);
     g_assert_cmpuint(end_info(&forge.end).in_flight, ==, 0);
-    forge_number(&forge, MUX_FRAME_ACK, 0, 30);
+    forge_number(&forge, MUX_FRAME_ACK, 0, 34);
     end_expect(&forge.end, "RESET 1 link-down\n"
                            "DOWN protocol: ACK that goes back, or of bytes that were not sent\n");
     forge_deinit(&forge);

@@ -85,7 +85,9 @@ static void test_own_resets(void)
     for (uint32_t id = 1; id < 12000; id += 2)
         end_close(&pair.guest, end_channel(&pair.guest, id), MUX_CODE_CLOSED);
     end_forget(&pair.host);
-    g_assert_cmpuint(mux_session_deadline(pair.guest.session), ==, pair.guest.now_us + MUX_PING_US);
+    // Until the bucket is empty, they are no reason to come back soon.
+    g_assert_cmpuint(mux_session_deadline(pair.guest.session), >=,
+                     pair.guest.now_us + MUX_PING_SOON_US);
     pair_settle(&pair);
     for (const char *p = pair.host.log->str; (p = strstr(p, "RESET")); p++)
         total++;

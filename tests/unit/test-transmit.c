@@ -15,7 +15,7 @@ static MuxChannel *accepted(Forge *forge, uint64_t credit)
 {
     MuxChannel *channel = end_open(&forge->end, "a");
     forge_listen(forge);
-    forge_number(forge, MUX_FRAME_ACCEPT, channel_id(channel), credit);
+    forge_accept(forge, channel_id(channel), credit);
     g_string_truncate(forge->said, 0);
     return channel;
 }
@@ -191,14 +191,14 @@ static void test_pending(void)
     for (const char *name = "a\0b\0c\0d\0e\0f\0"; *name; name += 2)
         end_open(&forge.end, name);
     forge_expect(&forge, "OPEN 1 16384 a\nOPEN 3 16384 b\n");
-    forge_number(&forge, MUX_FRAME_ACCEPT, 3, 0);
+    forge_accept(&forge, 3, 0);
     forge_expect(&forge, "OPEN 5 16384 c\n");
     forge_reset(&forge, 1, MUX_CODE_REFUSED);
     forge_expect(&forge, "OPEN 7 16384 d\n");
     end_close(&forge.end, end_channel(&forge.end, 7), MUX_CODE_TIMEOUT);
     forge_expect(&forge, "RESET 7 timeout\nOPEN 9 16384 e\n");
     end_close(&forge.end, end_channel(&forge.end, 11), MUX_CODE_TIMEOUT); // nobody heard of it
-    forge_number(&forge, MUX_FRAME_ACCEPT, 9, 0);
+    forge_accept(&forge, 9, 0);
     forge_expect(&forge, "");
     forge_deinit(&forge);
 }
@@ -212,7 +212,7 @@ static void test_pending_none(void)
     end_open(&forge.end, "a");
     forge_expect(&forge, "");
     // And cannot answer what was not sent.
-    forge_number(&forge, MUX_FRAME_ACCEPT, 1, 100);
+    forge_accept(&forge, 1, 100);
     end_expect(&forge.end, "RESET 1 link-down\n"
                            "DOWN protocol: a frame of a channel that was never opened\n");
     forge_deinit(&forge);

@@ -21,7 +21,7 @@ static void begin(Forge *forge)
     mux_channel_accept(end_channel(&forge->end, 1), NULL);
     end_open(&forge->end, "two");
     forge_listen(forge);
-    forge_number(forge, MUX_FRAME_ACCEPT, 2, 1000);
+    forge_accept(forge, 2, 1000);
     end_open(&forge->end, "four");
     forge_open(forge, 3, 1000, "three");
     forge_listen(forge);
@@ -105,6 +105,8 @@ static void send_case(Forge *forge, const Case *c)
         forge_reset(forge, c->channel, 0);
     else if (mux_frame_kind(c->type)->max == 0)
         forge_empty(forge, c->type, c->channel);
+    else if (c->type == MUX_FRAME_ACCEPT)
+        forge_accept(forge, c->channel, c->number);
     else
         forge_number(forge, c->type, c->channel, c->number);
 }
@@ -115,6 +117,60 @@ static void test_case(gconstpointer data)
     begin(&forge);
     send_case(&forge, data);
     end_badly(&forge, ((const Case *)data)->detail);
+}
+
+// --- nonces
+
+// An answer to an OPEN with another nonce, though it be one bit: nothing is told of it, not even
+// that the channel is open; nor of the data behind it.
+static void test_accept_other(void)
+{
+    for (unsigned bit = 0; bit < 32; bit++) {
+        Forge forge;
+        uint8_t payload[12];
+        begin(&forge);
+        mux_put64(payload, 1000);
+        mux_put32(payload + 8, nonce_of(4) ^ 1u << bit);
+        forge.held = true;
+        forge_put(&forge, MUX_FRAME_ACCEPT, 4, payload, sizeof(payload));
+        forge_data(&forge, 4, 100);
+        forge_release(&forge);
+        end_badly(&forge, "ACCEPT of another OPEN");
+    }
+}
+
+// Of a channel that was given up, the answer is late, whoever it was for.
+static void test_accept_other_late(void)
+{
+    Forge forge;
+    const uint8_t payload[12] = {0};
+    begin(&forge);
+    end_close(&forge.end, end_channel(&forge.end, 4), MUX_CODE_TIMEOUT);
+    forge_put(&forge, MUX_FRAME_ACCEPT, 4, payload, sizeof(payload));
+    forge_listen(&forge);
+    forge_put(&forge, MUX_FRAME_ACCEPT, 4, payload, sizeof(payload));
+    end_expect(&forge.end, "");
+    g_assert_true(mux_session_is_up(forge.end.session));
+    forge_deinit(&forge);
+}
+
+// All nonces are good, and come back as they were.
+static void test_nonces(void)
+{
+    static const uint32_t nonces[] = {0, 1, UINT32_MAX, 1u << 31};
+    for (size_t i = 0; i < G_N_ELEMENTS(nonces); i++) {
+        Pair pair;
+        MuxChannel *channel;
+        pair_init(&pair, NULL, NULL);
+        pair_up(&pair);
+        pair.host.accepts = true;
+        int r = mux_session_open(pair.guest.session, "a", 1, nonces[i], &pair.guest, &channel);
+        g_assert_cmpint(r, ==, 0);
+        pair_settle(&pair);
+        end_expect(&pair.guest, "ACCEPT 1\n");
+        mux_channel_close(channel, MUX_CODE_CLOSED);
+        pair_deinit(&pair);
+    }
 }
 
 // --- opens
@@ -186,9 +242,10 @@ static void open_named(Forge *forge, const char *name, uint16_t length, uint16_t
     uint8_t payload[4096];
     memset(payload, 'a', sizeof(payload));
     mux_put64(payload, 100);
-    mux_put16(payload + 8, length);
-    memcpy(payload + 10, name, strlen(name));
-    forge_put(forge, MUX_FRAME_OPEN, 5, payload, (uint16_t)(10 + there));
+    mux_put32(payload + 8, nonce_of(5));
+    mux_put16(payload + 12, length);
+    memcpy(payload + 14, name, strlen(name));
+    forge_put(forge, MUX_FRAME_OPEN, 5, payload, (uint16_t)(14 + there));
 }
 
 static void test_open_names(void)
@@ -204,11 +261,11 @@ static void test_open_names(void)
         {"\xff", 1, 1, NO_NAME},
         {"a\x01", 2, 2, NO_NAME},
         {"", 129, 129, NO_NAME},   // 'a', 129 times
-        {"", 4086, 4086, NO_NAME}, // the largest frame there is
+        {"", 4082, 4082, NO_NAME}, // the largest frame there is
         {"a:", 1027, 1027, NO_NAME},
         {"a", 2, 1, "OPEN with a name longer than the frame"},
-        {"a", UINT16_MAX, 4086, "OPEN with a name longer than the frame"},
-        {"a", 4087, 4086, "OPEN with a name longer than the frame"},
+        {"a", UINT16_MAX, 4082, "OPEN with a name longer than the frame"},
+        {"a", 4083, 4082, "OPEN with a name longer than the frame"},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         Forge forge;
@@ -278,6 +335,9 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/violation/%s", cases[i].name);
         g_test_add_data_func(path, &cases[i], test_case);
     }
+    g_test_add_func("/violation/accept-other-nonce", test_accept_other);
+    g_test_add_func("/violation/accept-other-nonce-late", test_accept_other_late);
+    g_test_add_func("/violation/all-nonces-are-fine", test_nonces);
     g_test_add_func("/violation/open/ids", test_open_ids);
     g_test_add_func("/violation/open/reused", test_open_reused);
     g_test_add_func("/violation/open/gaps-are-fine", test_id_gaps);
