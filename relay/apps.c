@@ -24,6 +24,7 @@
 #define VISITORS_MAX   4096
 #define NAME_TIME_US   (10 * G_USEC_PER_SEC)
 #define ACCEPTS_A_TURN 64
+#define KEPT_FOR_ADMIN 8 // descriptors
 
 typedef struct Visitor {
     MuxWatch watch;
@@ -189,11 +190,12 @@ static void add_visitor(MuxApps *apps, int fd)
 
 // Whoever has been silent longest goes: most say their name at once, and must not suffer from those
 // who do not.
-static void make_room(MuxApps *apps)
+static void make_room(MuxApps *apps, bool none_left)
 {
     MuxList *first = mux_list_first(&apps->visitors);
+    guint most = MIN(VISITORS_MAX, (guint)apps->relay->most_fd / 4);
 
-    if (apps->count >= VISITORS_MAX)
+    if (first && (none_left || apps->count >= most))
         visitor_free(mux_container(first, Visitor, node));
 }
 
@@ -220,15 +222,29 @@ static void turn_away(MuxApps *apps)
     apps->reserve = open_reserve();
 }
 
+// The administrator and the daemon's own user get at some of what is kept for the daemon itself, so
+// that it can be asked what is wrong.
+static int most_fd_for(const MuxApps *apps, int fd)
+{
+    struct ucred credentials = {.uid = (uid_t)-1};
+    socklen_t length = sizeof(credentials);
+
+    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
+    bool privileged = credentials.uid == 0 || credentials.uid == geteuid();
+    return apps->relay->most_fd + (privileged ? KEPT_FOR_ADMIN : 0);
+}
+
 static void welcome(MuxApps *apps, int fd)
 {
-    if (fd >= apps->relay->most_fd) {
+    bool none_left = fd >= apps->relay->most_fd;
+
+    make_room(apps, none_left);
+    if (none_left)
         complain(apps);
+    if (fd >= most_fd_for(apps, fd))
         close(fd);
-        return;
-    }
-    make_room(apps);
-    add_visitor(apps, fd);
+    else
+        add_visitor(apps, fd);
 }
 
 static void on_listener(MuxWatch *watch)

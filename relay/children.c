@@ -3,7 +3,9 @@
 
 // Handlers that are started for a channel, as inetd does with "nowait": the channel is a socket on
 // stdin and stdout; stderr is the daemon's, so it goes to the same log. A handler ends by itself
-// when its socket does. One whose channel was reset may not be reading, and is asked with SIGTERM.
+// when its socket does, and may take its time, but counts for the service until it has. One whose
+// channel was reset may not be reading: it is asked with SIGTERM, and killed later, with all of its
+// process group.
 //
 // A child is in the set's list until it was reaped, and its joint points at it until either is
 // gone.
@@ -17,60 +19,82 @@
 
 #include "services-private.h"
 
+#define KILL_SECONDS 5   // from SIGTERM to SIGKILL
+#define END_MS       500 // the same when the daemon ends
+
 struct MuxChild {
     MuxList node;
+    MuxServices *services;
+    MuxService *service;
     MuxChild **link; // the joint's pointer to it, or NULL
-    GPid pid;
+    GPid pid;        // and of its process group
     guint source;
-    char *name; // of the service
+    guint killer; // GLib source: its time to end is running
 };
 
 static void forget(MuxChild *child)
 {
     if (child->link)
         *child->link = NULL;
+    if (child->killer)
+        g_source_remove(child->killer);
     mux_list_remove(&child->node);
+    child->service->children--;
+    mux_service_unref(child->service);
     g_spawn_close_pid(child->pid);
-    g_free(child->name);
     g_free(child);
+}
+
+// A peer that opens channels as fast as it can must not fill the log with what its handlers do.
+static bool may_log(MuxServices *services)
+{
+    return mux_bucket_take(&services->log, (uint64_t)g_get_monotonic_time());
 }
 
 static void on_child_exit(GPid pid, gint status, gpointer user)
 {
     MuxChild *child = user;
+    bool asked = child->killer && WIFSIGNALED(status);
 
-    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM)
-        g_warning("service %s: handler %d was killed by signal %d", child->name, (int)pid,
+    if (WIFSIGNALED(status) && !asked && may_log(child->services))
+        g_warning("service %s: handler %d was killed by signal %d", child->service->name, (int)pid,
                   WTERMSIG(status));
-    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-        g_info("service %s: handler %d ended with status %d", child->name, (int)pid,
+    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && may_log(child->services))
+        g_info("service %s: handler %d ended with status %d", child->service->name, (int)pid,
                WEXITSTATUS(status));
     forget(child);
 }
 
-static MuxChild *child_new(MuxServices *services, const MuxService *service, GPid pid)
+static MuxChild *child_new(MuxServices *services, MuxService *service, GPid pid)
 {
     MuxChild *child = g_new0(MuxChild, 1);
 
     child->pid = pid;
-    child->name = g_strdup(service->name);
+    child->services = services;
+    child->service = mux_service_ref(service);
+    service->children++;
     mux_list_init(&child->node);
     mux_list_append(&services->children, &child->node);
     child->source = g_child_watch_add(pid, on_child_exit, child);
     return child;
 }
 
-// In the child, between fork() and exec().
-static void limit_descriptors(gpointer user)
+// In the child, between fork() and exec(): a process group of its own, so that what it starts can
+// be ended with it, and what a program expects to find.
+static void prepare_child(gpointer user)
 {
     const MuxServices *services = user;
+
+    (void)setpgid(0, 0);
+    (void)signal(SIGPIPE, SIG_DFL);
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
 }
 
-int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild **link,
-                      int *ret_fd)
+int mux_service_spawn(MuxServices *services, MuxService *service, MuxChild **link, int *ret_fd)
 {
     g_autoptr(GError) error = NULL;
+    // Who tells systemd how the daemon is, is the daemon.
+    g_auto(GStrv) environment = g_environ_unsetenv(g_get_environ(), "NOTIFY_SOCKET");
     int ends[2];
     GPid pid;
 
@@ -80,14 +104,15 @@ int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild
     (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
     // Nothing of ours is inherited, since all is close-on-exec.
     bool started = g_spawn_async_with_pipes_and_fds(
-        NULL, (const gchar *const *)service->argv, NULL,
-        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, limit_descriptors, services,
+        NULL, (const gchar *const *)service->argv, (const gchar *const *)environment,
+        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, prepare_child, services,
         ends[1], ends[1], -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
     close(ends[1]);
     if (!started) {
-        g_warning("service %s: %s", service->name, error->message);
+        if (may_log(services))
+            g_warning("service %s: %s", service->name, error->message);
         close(ends[0]);
-        return error->code == G_SPAWN_ERROR_NOENT ? -ENOENT : -ECHILD;
+        return error->code == G_SPAWN_ERROR_FORK ? -EAGAIN : -ENOEXEC;
     }
     *link = child_new(services, service, pid);
     (*link)->link = link;
@@ -95,23 +120,59 @@ int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild
     return 0;
 }
 
+static void signal_group(const MuxChild *child, int number)
+{
+    // Its group is there from the moment on that spawn returned: exec() came after setpgid().
+    if (kill(-child->pid, number) < 0)
+        (void)kill(child->pid, number);
+}
+
+static gboolean on_kill(gpointer user)
+{
+    MuxChild *child = user;
+
+    child->killer = 0;
+    signal_group(child, SIGKILL);
+    return G_SOURCE_REMOVE;
+}
+
 void mux_child_leave(MuxChild *child, bool ask)
 {
     if (!child)
         return;
     child->link = NULL;
-    if (ask)
-        (void)kill(child->pid, SIGTERM);
+    if (!ask)
+        return;
+    signal_group(child, SIGTERM);
+    child->killer = g_timeout_add_seconds(KILL_SECONDS, on_kill, child);
+}
+
+// True when all have ended; they were reaped by that.
+static bool all_ended(MuxServices *services)
+{
+    for (MuxList *node = services->children.next, *next; node != &services->children; node = next) {
+        MuxChild *child = mux_container(node, MuxChild, node);
+        next = node->next;
+        if (waitpid(child->pid, NULL, WNOHANG) != 0)
+            forget(child);
+    }
+    return mux_list_empty(&services->children);
 }
 
 void mux_children_end(MuxServices *services)
 {
-    MuxList *first;
-
-    while ((first = mux_list_first(&services->children))) {
+    for (MuxList *node = services->children.next; node != &services->children; node = node->next) {
+        MuxChild *child = mux_container(node, MuxChild, node);
+        g_source_remove(child->source); // from now on they are reaped here
+        signal_group(child, SIGTERM);
+    }
+    // The daemon is ending, nobody is being served: here alone it may wait.
+    for (int i = 0; i < END_MS / 10 && !all_ended(services); i++)
+        g_usleep(10 * 1000);
+    for (MuxList *first; (first = mux_list_first(&services->children));) {
         MuxChild *child = mux_container(first, MuxChild, node);
-        (void)kill(child->pid, SIGTERM);
-        g_source_remove(child->source);
+        signal_group(child, SIGKILL);
+        (void)waitpid(child->pid, NULL, 0);
         forget(child);
     }
 }

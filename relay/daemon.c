@@ -11,6 +11,7 @@
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -285,6 +286,8 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     // Characters only: numbers in JSON have a point in every country.
     (void)setlocale(LC_CTYPE, "");
     fill_standard_descriptors();
+    // The reader of the log may go away; sockets are written with MSG_NOSIGNAL anyway.
+    (void)signal(SIGPIPE, SIG_IGN);
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "joint.h"
+#include "proto/limits.h"
 
 #define BUSY_RETRY_MS 20
 
@@ -24,6 +25,7 @@ static void refuse(MuxJoint *joint, MuxCode code, const char *why)
 
 static void accept_channel(MuxJoint *joint)
 {
+    joint->service->connecting--;
     joint->link->opened++;
     mux_channel_accept(joint->channel, joint);
     mux_joint_settle(joint);
@@ -80,7 +82,7 @@ static MuxCode failure_code(int r)
 
 static void try_connect(MuxJoint *joint)
 {
-    const MuxService *service = joint->service;
+    MuxService *service = joint->service;
     int fd = -1;
     int r = service->argv
                 ? mux_service_spawn(joint->link->relay->services, service, &joint->child, &fd)
@@ -101,6 +103,20 @@ static size_t service_length(const char *name, size_t length)
     return colon ? (size_t)(colon - name) : length;
 }
 
+// Why the service cannot take another channel now, or NULL.
+static const char *too_much(MuxLink *link, const MuxService *service)
+{
+    if (MAX(service->channels, service->children) >= service->max_channels)
+        return "the service's \"max_channels\" are open";
+    // A handler that hangs must not take all the opens that may be waiting for an answer.
+    if (service->connecting >= MUX_PENDING_DEFAULT / 2)
+        return "its handler does not take those that wait already";
+    // Starting a program costs more than anything else that the other side can ask for.
+    if (service->argv && !mux_bucket_take(&link->spawns, mux_loop_now(link->relay->loop)))
+        return "too many handlers are started a second";
+    return NULL;
+}
+
 void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length)
 {
     MuxService *service =
@@ -117,11 +133,13 @@ void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t
         refuse(joint, MUX_CODE_DENIED, "the service's \"vms\" do not have this VM");
         return;
     }
-    if (service->channels >= service->max_channels) {
-        refuse(joint, MUX_CODE_LIMIT, "the service's \"max_channels\" are open");
+    const char *full = too_much(link, service);
+    if (full) {
+        refuse(joint, MUX_CODE_LIMIT, full);
         return;
     }
     joint->service = mux_service_ref(service);
     service->channels++;
+    service->connecting++;
     try_connect(joint);
 }

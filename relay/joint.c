@@ -65,6 +65,7 @@ static void end(MuxJoint *joint, MuxCode code, bool reset)
     mux_backlog_clear(&joint->backlog);
     if (joint->service) {
         joint->service->channels--;
+        joint->service->connecting -= joint->state == MUX_JOINT_CONNECTING;
         mux_service_unref(joint->service);
     }
     g_free(joint->name);

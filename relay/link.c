@@ -18,6 +18,9 @@
 #include "link-session.h"
 #include "proto/limits.h"
 
+#define SPAWNS_BURST      256
+#define SPAWNS_PER_SECOND 100
+
 #define PIECES          64
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
 #define CONNECT_TIME_US (10 * G_USEC_PER_SEC)
@@ -256,6 +259,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     link->name = g_strdup(name);
     link->armed_us = UINT64_MAX;
     mux_link_log_init(link);
+    mux_bucket_init(&link->spawns, SPAWNS_BURST, SPAWNS_PER_SECOND, mux_loop_now(relay->loop));
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     mux_job_init(&link->pump, on_pump);

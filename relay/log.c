@@ -1,14 +1,16 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// What a peer or an app chose can stand in a message, so control characters are made visible: a
+// What a peer or an app chose can stand in a message, so what cannot be printed is replaced: a
 // line of the log is always one event.
 
 #include "log.h"
 
 #include <glib.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int syslog_level(GLogLevelFlags level)
 {
@@ -29,6 +31,19 @@ static const char *field(const GLogField *fields, gsize n, const char *key)
     return NULL;
 }
 
+// To be freed.
+static char *printable(const char *message)
+{
+    g_autofree char *valid = g_utf8_make_valid(message, -1);
+    GString *shown = g_string_new(NULL);
+
+    for (const char *c = valid; *c; c = g_utf8_next_char(c)) {
+        gunichar character = g_utf8_get_char(c);
+        g_string_append_unichar(shown, g_unichar_isprint(character) ? character : '?');
+    }
+    return g_string_free(shown, FALSE);
+}
+
 static GLogWriterOutput write_line(GLogLevelFlags level, const GLogField *fields, gsize n,
                                    gpointer verbose)
 {
@@ -36,10 +51,11 @@ static GLogWriterOutput write_line(GLogLevelFlags level, const GLogField *fields
     if (level & G_LOG_LEVEL_DEBUG && (!verbose || field(fields, n, "GLIB_DOMAIN")))
         return G_LOG_WRITER_HANDLED;
 
-    g_autofree char *line = g_strdup(field(fields, n, "MESSAGE"));
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
+    g_autofree char *line = printable(field(fields, n, "MESSAGE"));
+    // A log that nobody reads must not stop the daemon: such lines are lost.
+    struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&pollfd, 1, 0) != 1 || !(pollfd.revents & POLLOUT))
+        return G_LOG_WRITER_HANDLED;
     if (g_getenv("JOURNAL_STREAM"))
         (void)fprintf(stderr, "<%d>%s\n", syslog_level(level), line);
     else

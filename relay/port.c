@@ -45,7 +45,10 @@ static gboolean on_retry(gpointer user)
     MuxPort *port = user;
 
     port->retry = 0;
-    try_open(port);
+    if (port->kind == PORT_LISTEN)
+        mux_watch_want(&port->listener.watch, EPOLLIN);
+    else
+        try_open(port);
     return G_SOURCE_REMOVE;
 }
 
@@ -57,7 +60,7 @@ static void retry_later(MuxPort *port, const char *detail)
         port->detail = g_strdup(detail);
         g_info("port %s: %s", port->spec, detail);
     }
-    if (!port->retry && port->path && port->kind != PORT_LISTEN)
+    if (!port->retry && port->path)
         port->retry = g_timeout_add(RETRY_MS, on_retry, port);
 }
 
@@ -154,6 +157,10 @@ static void on_listener(MuxWatch *watch)
     MuxPort *port = mux_container(watch, MuxPort, listener.watch);
     int fd = mux_listener_accept(&port->listener);
 
+    if (fd < 0 && fd != -EAGAIN) { // no descriptor, or no memory: who waits, waits
+        mux_watch_want(watch, 0);
+        retry_later(port, g_strerror(-fd));
+    }
     if (fd < 0)
         return;
     // A second one waits in the queue until this one is gone.

@@ -4,6 +4,7 @@
 // Shared by services.c, which knows the services, and children.c, which runs their handlers.
 #pragma once
 
+#include "proto/bucket.h"
 #include "proto/list.h"
 #include "services.h"
 
@@ -11,7 +12,8 @@ struct MuxServices {
     GHashTable *by_name;       // of MuxService, each holding a reference
     MuxList children;          // handlers that run
     struct rlimit descriptors; // theirs
+    MuxBucket log;             // what they make us log
 };
 
-// Asks all that still run to end, and waits for none.
+// Ends all that still run.
 void mux_children_end(MuxServices *services);

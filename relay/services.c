@@ -19,6 +19,9 @@
 #define MAX_CHANNELS_EXEC    64
 #define MAX_CHANNELS_CONNECT MUX_CHANNELS_DEFAULT
 
+#define LOGS_BURST      50
+#define LOGS_PER_SECOND 1
+
 static void service_clear(gpointer pointer)
 {
     MuxService *service = pointer;
@@ -46,6 +49,7 @@ MuxServices *mux_services_new(const struct rlimit *descriptors)
     MuxServices *services = g_new0(MuxServices, 1);
 
     services->descriptors = *descriptors;
+    mux_bucket_init(&services->log, LOGS_BURST, LOGS_PER_SECOND, (uint64_t)g_get_monotonic_time());
     services->by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
     mux_list_init(&services->children);
@@ -195,6 +199,8 @@ static MuxService *renew(const MuxServices *services, MuxService *fresh)
     fresh->name = service->name;
     service->name = before.name; // the table's key
     service->channels = before.channels;
+    service->connecting = before.connecting;
+    service->children = before.children;
     mux_service_unref(fresh);
     return mux_service_ref(service);
 }

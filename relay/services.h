@@ -20,7 +20,9 @@ typedef struct MuxService {
     char **argv;        // exec; NULL for connect
     char **vms;         // patterns; NULL for all
     guint32 max_channels;
-    guint32 channels; // now
+    guint32 channels;   // now
+    guint32 connecting; // of them, whose handler is not there yet
+    guint32 children;   // handlers that run, also those whose channel has ended
     char *description;
 } MuxService;
 
@@ -51,7 +53,6 @@ bool mux_service_allows(const MuxService *service, const char *vm);
 
 // Starts an exec service's handler with a socket as its stdin and stdout; our end comes back. 0, or
 // a negative errno. *link is set to NULL when the handler ends before mux_child_leave().
-int mux_service_spawn(MuxServices *services, const MuxService *service, MuxChild **link,
-                      int *ret_fd);
+int mux_service_spawn(MuxServices *services, MuxService *service, MuxChild **link, int *ret_fd);
 // Its channel is gone; `ask` it to end, if it does not by itself. NULL is fine.
 void mux_child_leave(MuxChild *child, bool ask);
