@@ -15,12 +15,20 @@
 #include "backlog.h"
 #include "greeting.h"
 #include "json.h"
+#include "link.h"
 #include "verbs.h"
 
 #define REQUEST_MAX  (64 * 1024)
 #define CONTROLS_MAX 256
 #define OF_ONE_USER  32 // so that no user can keep the others, and the administrator, out
 #define PIECES       16
+
+// What is asked is worked out while nobody else is served, so there are bounds to it: with 16,384
+// channels, a status takes tens of milliseconds and megabytes.
+#define HELD_MAX         (64 * 1024 * 1024)
+#define CHANNELS_A_TOKEN 64
+#define WORK_BURST       1024
+#define WORK_PER_SECOND  512
 
 typedef struct Control {
     MuxWatch watch;
@@ -35,6 +43,8 @@ struct MuxControls {
     MuxRelay *relay;
     MuxList list;
     guint count;
+    size_t held;    // bytes of answers that were not read yet
+    MuxBucket work; // what answers may cost: one token a channel that is shown, and a few
 };
 
 static void control_free(Control *control)
@@ -43,8 +53,29 @@ static void control_free(Control *control)
     mux_list_remove(&control->node);
     mux_watch_close(&control->watch);
     g_byte_array_unref(control->request);
+    control->controls->held -= control->answer.size;
     mux_backlog_clear(&control->answer);
     g_free(control);
+}
+
+// Whether the answers that were asked for lately are few enough for another one. The administrator
+// is not kept waiting by what others ask.
+static bool may_answer(Control *control)
+{
+    MuxControls *controls = control->controls;
+    uint64_t now = mux_loop_now(controls->relay->loop);
+    size_t cost = 1;
+
+    if (controls->held > HELD_MAX)
+        return false;
+    if (control->uid == 0 || control->uid == geteuid())
+        return true;
+    for (guint i = 0; i < controls->relay->links->len; i++)
+        cost += mux_link_channels(g_ptr_array_index(controls->relay->links, i)) / CHANNELS_A_TOKEN;
+    while (cost-- > 0)
+        if (!mux_bucket_take(&controls->work, now))
+            return false;
+    return true;
 }
 
 // False when the connection is gone.
@@ -58,6 +89,7 @@ static bool write_answer(Control *control)
         ssize_t n = sendmsg(control->watch.fd, &message, MSG_NOSIGNAL);
         if (n > 0) {
             mux_backlog_drop(&control->answer, (size_t)n);
+            control->controls->held -= (size_t)n;
         } else if (errno == EAGAIN || errno == EINTR) {
             mux_watch_drained(&control->watch, EPOLLOUT);
             return true;
@@ -76,7 +108,17 @@ static void put_answer(Control *control, json_object *answer)
 
     mux_backlog_append(&control->answer, text, length);
     mux_backlog_append(&control->answer, "\n", 1);
+    control->controls->held += length + 1;
     json_object_put(answer);
+}
+
+static json_object *answer(Control *control, json_object *request, const GError *error)
+{
+    if (!request)
+        return mux_verb_error("bad-request", error->message);
+    if (!may_answer(control))
+        return mux_verb_error("busy", "too much is being asked; try again in a second");
+    return mux_verb_run(control->controls->relay, request);
 }
 
 // Answers the first whole line, if there is one.
@@ -90,8 +132,7 @@ static bool answer_line(Control *control)
         return false;
     guint length = (guint)(end - request->data);
     json_object *object = mux_json_parse((const char *)request->data, length, &error);
-    put_answer(control, object ? mux_verb_run(control->controls->relay, object)
-                               : mux_verb_error("bad-request", error->message));
+    put_answer(control, answer(control, object, error));
     json_object_put(object);
     g_byte_array_remove_range(request, 0, length + 1);
     return true;
@@ -177,8 +218,10 @@ void mux_control_add(MuxControls *controls, int fd, bool answers)
         control_free(control);
         return;
     }
-    if (answers)
+    if (answers) {
         mux_backlog_append(&control->answer, "OK\n", 3);
+        controls->held += 3;
+    }
     if (!write_answer(control))
         control_free(control);
 }
@@ -189,6 +232,7 @@ MuxControls *mux_controls_new(MuxRelay *relay)
 
     controls->relay = relay;
     mux_list_init(&controls->list);
+    mux_bucket_init(&controls->work, WORK_BURST, WORK_PER_SECOND, mux_loop_now(relay->loop));
     return controls;
 }
 

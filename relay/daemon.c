@@ -97,7 +97,7 @@ static bool known_keys(const MuxDaemonKind *kind, json_object *config, GError **
     return mux_json_known(config, (const char *const *)known, error);
 }
 
-static bool read_limits(MuxDaemon *daemon, json_object *config, GError **error)
+static bool read_limits(json_object *config, MuxLimits *ret_limits, GError **error)
 {
     static const char *const known[] = {"channels", "budget_bytes", NULL};
     json_object *object = NULL;
@@ -118,19 +118,25 @@ static bool read_limits(MuxDaemon *daemon, json_object *config, GError **error)
                     MUX_BUDGET_LEAST, least);
         return false;
     }
-    daemon->relay.limits = (MuxLimits){.channels = (uint32_t)channels, .budget = budget};
+    *ret_limits = (MuxLimits){.channels = (uint32_t)channels, .budget = budget};
     return true;
 }
 
 static bool apply_config(MuxDaemon *daemon, json_object *config, GError **error)
 {
     const char *socket = NULL, *services = NULL;
+    MuxLimits before = daemon->relay.limits, limits;
 
     if (!known_keys(daemon->kind, config, error) ||
         !mux_json_string(config, "socket", &socket, error) ||
         !mux_json_string(config, "services", &services, error) ||
-        !read_limits(daemon, config, error) || !daemon->kind->configure(daemon, config, error))
+        !read_limits(config, &limits, error))
         return false;
+    daemon->relay.limits = limits; // for the links that are made now
+    if (!daemon->kind->configure(daemon, config, error)) {
+        daemon->relay.limits = before;
+        return false;
+    }
     if (!daemon->socket) // where the socket is does not change while it is in use
         daemon->socket = g_strdup(socket ? socket : daemon->kind->socket);
     if (!daemon->services_given) {

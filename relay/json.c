@@ -89,14 +89,20 @@ bool mux_json_known(json_object *object, const char *const *known, GError **erro
     return true;
 }
 
+// A string without a NUL, which would end it early.
+static bool is_text(json_object *value)
+{
+    return json_object_is_type(value, json_type_string) &&
+           strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
+}
+
 bool mux_json_string(json_object *object, const char *key, const char **ret, GError **error)
 {
     json_object *value;
 
     if (!json_object_object_get_ex(object, key, &value))
         return true;
-    if (!json_object_is_type(value, json_type_string) ||
-        strlen(json_object_get_string(value)) != (size_t)json_object_get_string_len(value))
+    if (!is_text(value))
         return complain(error, key, "must be a string");
     *ret = json_object_get_string(value);
     return true;
@@ -114,7 +120,7 @@ bool mux_json_strings(json_object *object, const char *key, char ***ret, GError 
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (size_t i = 0; i < json_object_array_length(value); i++) {
         json_object *item = json_object_array_get_idx(value, i);
-        if (!json_object_is_type(item, json_type_string))
+        if (!is_text(item))
             return complain(error, key, "must be a list of strings");
         g_strv_builder_add(builder, json_object_get_string(item));
     }

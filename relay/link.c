@@ -242,6 +242,14 @@ static gboolean on_timer(GSource *source, GSourceFunc callback, gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
+unsigned mux_link_channels(const MuxLink *link)
+{
+    MuxSessionInfo info;
+
+    mux_session_info(link->session, &info);
+    return info.channels;
+}
+
 void mux_link_kick(MuxLink *link)
 {
     mux_loop_defer(link->relay->loop, &link->pump);

@@ -47,6 +47,9 @@ MuxLink *mux_link_free(MuxLink *link);
 // The same, as a GDestroyNotify.
 void mux_link_destroy(gpointer link);
 
+// How many channels it has.
+unsigned mux_link_channels(const MuxLink *link);
+
 // Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.
 void mux_link_kick(MuxLink *link);
 

@@ -12,6 +12,8 @@
 #include "json.h"
 #include "link.h"
 
+#define SHOWN_MAX 160
+
 static void add_string(json_object *object, const char *key, const char *value)
 {
     // A service's argument may be any bytes, but JSON is UTF-8.
@@ -50,7 +52,9 @@ static json_object *joint_json(const MuxJoint *joint)
 
     mux_channel_info(joint->channel, &info);
     add_number(object, "id", info.id);
-    add_string(object, "service", joint->name);
+    // A name can have a kilobyte, which is for its handler and not for people.
+    g_autofree char *name = g_strndup(joint->name, SHOWN_MAX);
+    add_string(object, "service", name);
     add_string(object, "direction", info.ours ? "out" : "in");
     add_string(object, "state",
                joint->state == MUX_JOINT_JOINED ? info.state : states[joint->state]);
@@ -152,6 +156,14 @@ static json_object *verb_status(MuxRelay *relay)
     return answer;
 }
 
+// The same without the channels.
+static json_object *verb_links(MuxRelay *relay)
+{
+    json_object *answer = good(relay);
+    json_object_object_add(answer, "links", links_json(relay, false));
+    return answer;
+}
+
 static json_object *verb_vms(MuxRelay *relay)
 {
     if (relay->role != MUX_HOST)
@@ -174,6 +186,7 @@ static const struct {
     const char *name;
     json_object *(*run)(MuxRelay *relay);
 } verbs[] = {
+    {"links", verb_links},
     {"services", verb_services},
     {"status", verb_status},
     {"vms", verb_vms},
@@ -202,5 +215,5 @@ json_object *mux_verb_run(MuxRelay *relay, json_object *request)
     for (size_t i = 0; verb && i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(verbs[i].name, verb) == 0)
             return verbs[i].run(relay);
-    return mux_verb_error("no-verb", "\"verb\" must be one of services, status, vms");
+    return mux_verb_error("no-verb", "\"verb\" must be one of links, services, status, vms");
 }

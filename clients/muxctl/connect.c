@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,30 +71,45 @@ static bool wait_for_sender(Sender *sender)
     return fds[0].revents != 0 && sender->lost;
 }
 
-int muxctl_connect(const MuxctlOptions *options, char **arguments)
+// The exit status.
+static int carry_both(Sender *sender, const char *name)
 {
-    Sender sender = {.done = eventfd(0, EFD_CLOEXEC)};
     gint busy = false;
 
-    if (g_strv_length(arguments) != 1) {
-        g_printerr("muxctl: connect takes one NAME (on the host: VM/NAME)\n");
-        return EXIT_USAGE;
-    }
-    int status = muxctl_open(options, arguments[0], &sender.socket);
-    if (status != EXIT_GOOD)
-        return status;
-
-    (void)signal(SIGPIPE, SIG_IGN);
-    g_thread_unref(g_thread_new("send", send_input, &sender));
-    int r = carry(sender.socket, STDOUT_FILENO, &busy);
+    g_thread_unref(g_thread_new("send", send_input, sender));
+    int r = carry(sender->socket, STDOUT_FILENO, &busy);
     if (r > 0) {
         g_printerr("muxctl: standard output: %s\n", g_strerror(r));
         return EXIT_BROKEN;
     }
     if (r < 0) {
-        g_printerr("muxctl: %s: the channel was reset\n", arguments[0]);
+        g_printerr("muxctl: %s: the channel was reset\n", name);
         return EXIT_BROKEN;
     }
     (void)close(STDOUT_FILENO); // whoever reads it learns of the end, while input may go on
-    return wait_for_sender(&sender) ? EXIT_BROKEN : EXIT_GOOD;
+    return wait_for_sender(sender) ? EXIT_BROKEN : EXIT_GOOD;
+}
+
+int muxctl_connect(const MuxctlOptions *options, char **arguments)
+{
+    Sender sender = {.done = eventfd(0, EFD_CLOEXEC)};
+
+    if (g_strv_length(arguments) != 1) {
+        g_printerr("muxctl: connect takes one NAME (on the host: VM/NAME)\n");
+        return EXIT_USAGE;
+    }
+    const char *name = arguments[0];
+    g_autofree char *before = muxctl_session(options, name);
+    int status = muxctl_open(options, name, &sender.socket);
+    if (status != EXIT_GOOD)
+        return status;
+
+    status = carry_both(&sender, name);
+    g_autofree char *after = before ? muxctl_session(options, name) : NULL;
+    if (status == EXIT_GOOD && g_strcmp0(before, after) != 0) {
+        g_printerr("muxctl: %s: the session ended before the channel was known to be complete\n",
+                   name);
+        status = EXIT_BROKEN;
+    }
+    return status;
 }

@@ -39,8 +39,8 @@ int muxctl_dial(const MuxctlOptions *options)
     if (options->socket) {
         int fd = dial_path(options->socket);
         if (fd < 0)
-            g_printerr("muxctl: %s: %s (is the daemon running?)\n", options->socket,
-                       g_strerror(errno));
+            g_printerr("muxctl: %s: %s%s\n", options->socket, g_strerror(errno),
+                       errno == ENOENT || errno == ECONNREFUSED ? " (is the daemon running?)" : "");
         return fd;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
@@ -134,6 +134,15 @@ static GString *read_answer(int fd)
             break;
     }
     return text;
+}
+
+json_object *muxctl_get(json_object *object, const char *key)
+{
+    json_object *value = NULL;
+
+    if (object)
+        (void)json_object_object_get_ex(object, key, &value);
+    return value;
 }
 
 static const char *error_text(json_object *answer)

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ static const char description[] =
     "\n"
     "Without --socket, the daemon on /run/guestmux.sock or /run/hostmux.sock is used.\n"
     "Exit status: 0 done, 1 the channel broke, 2 wrong usage, 3 no daemon, 4 an error of the\n"
-    "daemon, 11 to 17 the channel was refused. See muxctl(1).\n";
+    "daemon, 10 to 17 the channel was refused. See muxctl(1).\n";
 
 // Without them the channel's socket would get the number of standard input or output. Opened for
 // reading: the input is empty, and writing fails as it should.
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
 
     fill_standard_descriptors();
     (void)setlocale(LC_CTYPE, "");
+    (void)signal(SIGPIPE, SIG_IGN); // a write says what is wrong
     g_option_context_set_summary(context, "Talks to guestmux or hostmux.");
     g_option_context_set_description(context, description);
     g_option_context_add_main_entries(context, entries, NULL);

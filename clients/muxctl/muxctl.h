@@ -37,5 +37,10 @@ int muxctl_open(const MuxctlOptions *options, const char *name, int *ret_fd);
 // Asks the daemon {"verb": verb}. 0 with the answer, which is the caller's, or the exit status
 // after having said why not.
 int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer);
+// The value of a key, lent by the object; NULL when there is none.
+json_object *muxctl_get(json_object *object, const char *key);
+// The id of the session that a channel to `name` runs over, to be freed; NULL when there is none,
+// or the daemon does not tell.
+char *muxctl_session(const MuxctlOptions *options, const char *name);
 // Writes all of it; false with errno set.
 bool muxctl_write_all(int fd, const void *bytes, size_t size);

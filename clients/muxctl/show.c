@@ -8,15 +8,6 @@
 
 #include "muxctl.h"
 
-static json_object *get(json_object *object, const char *key)
-{
-    json_object *value = NULL;
-
-    if (object)
-        (void)json_object_object_get_ex(object, key, &value);
-    return value;
-}
-
 // What somebody on the other side chose must not control the terminal.
 static const char *printable(json_object *value)
 {
@@ -34,13 +25,13 @@ static const char *printable(json_object *value)
 
 static const char *text(json_object *object, const char *key)
 {
-    json_object *value = get(object, key);
+    json_object *value = muxctl_get(object, key);
     return value ? printable(value) : "-";
 }
 
 static guint64 number(json_object *object, const char *key)
 {
-    return json_object_get_uint64(get(object, key));
+    return json_object_get_uint64(muxctl_get(object, key));
 }
 
 // 12, 3.4k, 5.6M: seven characters at most.
@@ -78,27 +69,27 @@ static void print_channels(json_object *channels)
                      human(number(channel, "received"), received, sizeof(received)),
                      human(number(channel, "unread"), unread, sizeof(unread)),
                      human(number(channel, "credit"), credit, sizeof(credit)),
-                     json_object_get_double(get(channel, "age")));
+                     json_object_get_double(muxctl_get(channel, "age")));
     }
 }
 
 static void print_link(json_object *link)
 {
-    json_object *session = get(link, "session"), *end = get(link, "last_end");
+    json_object *session = muxctl_get(link, "session"), *end = muxctl_get(link, "last_end");
 
     (void)printf("%s: %s, port %s (%s), %" G_GUINT64_FORMAT " channels\n", text(link, "name"),
                  text(link, "state"), text(link, "port"), text(link, "port_state"),
                  number(link, "channels_open"));
     if (session)
         (void)printf("  session %s, peer %s%s\n", text(session, "id"), text(session, "peer"),
-                     json_object_get_boolean(get(session, "silent")) ? ", silent" : "");
+                     json_object_get_boolean(muxctl_get(session, "silent")) ? ", silent" : "");
     if (strcmp(text(link, "state"), "greeting") == 0)
         (void)printf("  the other end has not answered yet: is its daemon running?\n");
     if (end)
         (void)printf("  last session ended %.1fs ago: %s\n",
-                     json_object_get_double(get(end, "age")), text(end, "reason"));
-    if (get(link, "channels"))
-        print_channels(get(link, "channels"));
+                     json_object_get_double(muxctl_get(end, "age")), text(end, "reason"));
+    if (muxctl_get(link, "channels"))
+        print_channels(muxctl_get(link, "channels"));
 }
 
 static void print_links(json_object *links)
@@ -124,7 +115,7 @@ static void print_services(json_object *services)
         json_object *service = json_object_array_get_idx(services, i);
         (void)printf("%-24s %8" G_GUINT64_FORMAT " %-32s %s\n", text(service, "service"),
                      number(service, "channels"),
-                     text(service, get(service, "exec") ? "exec" : "connect"),
+                     text(service, muxctl_get(service, "exec") ? "exec" : "connect"),
                      text(service, "description"));
     }
 }
@@ -145,7 +136,7 @@ static int show(const MuxctlOptions *options, char **arguments, const char *verb
         (void)puts(json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PRETTY |
                                                               JSON_C_TO_STRING_NOSLASHESCAPE));
     else
-        print(get(answer, key));
+        print(muxctl_get(answer, key));
     json_object_put(answer);
     return EXIT_GOOD;
 }

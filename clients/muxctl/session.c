@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Which session a channel runs over. A unix socket cannot say whether a channel ended or was cut
+// off with its session; the control connection can.
+
+#include <string.h>
+
+#include "muxctl.h"
+
+static void say_nothing(const gchar *text)
+{
+    (void)text;
+}
+
+static json_object *ask_quietly(const MuxctlOptions *options)
+{
+    json_object *answer = NULL;
+    GPrintFunc before = g_set_printerr_handler(say_nothing);
+
+    (void)muxctl_ask(options, "links", &answer);
+    g_set_printerr_handler(before);
+    return answer;
+}
+
+// In a guest there is one link; on a host the name begins with the VM's.
+static json_object *find_link(json_object *answer, const char *name)
+{
+    json_object *links = muxctl_get(answer, "links");
+    const char *slash = strchr(name, '/');
+    bool host = g_strcmp0(json_object_get_string(muxctl_get(answer, "daemon")), "hostmux") == 0;
+
+    for (size_t i = 0; links && i < json_object_array_length(links); i++) {
+        json_object *link = json_object_array_get_idx(links, i);
+        const char *vm = json_object_get_string(muxctl_get(link, "name"));
+        if (!host ||
+            (slash && strlen(vm) == (size_t)(slash - name) && strncmp(vm, name, strlen(vm)) == 0))
+            return link;
+    }
+    return NULL;
+}
+
+char *muxctl_session(const MuxctlOptions *options, const char *name)
+{
+    json_object *answer = ask_quietly(options);
+    json_object *session = muxctl_get(find_link(answer, name), "session");
+    char *id = g_strdup(json_object_get_string(muxctl_get(session, "id")));
+
+    json_object_put(answer);
+    return id;
+}
