@@ -8,12 +8,23 @@ import json
 import os
 import socket
 import unittest
+from pathlib import Path
 from typing import Any
 
 from daemon import wait_until
 from stack import Listener, Refused, Stack, StackTest, read_exactly, read_to_end
 
 FILE_MAX = 1 << 20
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def descendants_of(pid: int) -> list[int]:
+    children = children_of(pid)
+    return children + [one for child in children for one in descendants_of(child)]
 
 
 class Services(StackTest):
@@ -182,6 +193,31 @@ class Services(StackTest):
         stack.host.reload()
         app.shutdown(socket.SHUT_WR)
         self.assert_eof(app)
+
+    def test_handlers_count_until_they_end(self) -> None:
+        """A channel's end alone makes no room for another program."""
+        stack = self.stack(start=False)
+        stack.host.service("slow", exec=["/bin/sh", "-c", "exec >&- <&-; sleep 1"], max_channels=2)
+        stack.start()
+        for _ in range(2):
+            app = stack.open("slow")
+            app.shutdown(socket.SHUT_WR)
+            self.assert_eof(app)
+        wait_until(lambda: not stack.host.channels(), "the channels are closed")
+        self.assert_refused("limit", stack, "slow")
+        wait_until(lambda: not children_of(stack.host.pid), "the handlers have ended")
+        stack.open("slow").close()
+
+    def test_handlers_end_with_their_group(self) -> None:
+        """What a handler started goes with it when the daemon stops, also if it ignores SIGTERM."""
+        stack = self.stack(start=False)
+        stack.host.service("deaf", exec=["/bin/sh", "-c", "trap '' TERM; sleep 1000; true"])
+        stack.start()
+        stack.open("deaf")
+        wait_until(lambda: len(descendants_of(stack.host.pid)) == 2, "the handler has started one")
+        family = descendants_of(stack.host.pid)
+        stack.host.stop()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), "all ended")
 
     def test_reload_while_connecting(self) -> None:
         """A channel waits for a handler whose service goes away meanwhile."""
