@@ -80,13 +80,25 @@ static MuxCode failure_code(int r)
                                                                          : MUX_CODE_REFUSED;
 }
 
+// As mux_address_connect(). Starting a program costs more than anything else that the other side
+// can ask for, so that has its pace, and who comes faster waits.
+static int reach_handler(MuxJoint *joint, int *ret_fd)
+{
+    MuxLink *link = joint->link;
+    MuxService *service = joint->service;
+
+    if (!service->argv)
+        return mux_address_connect(&service->address, ret_fd);
+    if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
+        return MUX_CONNECT_BUSY;
+    return mux_service_spawn(link->relay->services, service, &joint->child, ret_fd);
+}
+
 static void try_connect(MuxJoint *joint)
 {
     MuxService *service = joint->service;
     int fd = -1;
-    int r = service->argv
-                ? mux_service_spawn(joint->link->relay->services, service, &joint->child, &fd)
-                : mux_address_connect(&service->address, &fd);
+    int r = reach_handler(joint, &fd);
 
     joint->tcp = !service->argv && service->address.tcp;
     if (r == MUX_CONNECT_BUSY)
@@ -104,16 +116,13 @@ static size_t service_length(const char *name, size_t length)
 }
 
 // Why the service cannot take another channel now, or NULL.
-static const char *too_much(MuxLink *link, const MuxService *service)
+static const char *too_much(const MuxService *service)
 {
     if (MAX(service->channels, service->children) >= service->max_channels)
         return "the service's \"max_channels\" are open";
     // A handler that hangs must not take all the opens that may be waiting for an answer.
     if (service->connecting >= MUX_PENDING_DEFAULT / 2)
         return "its handler does not take those that wait already";
-    // Starting a program costs more than anything else that the other side can ask for.
-    if (service->argv && !mux_bucket_take(&link->spawns, mux_loop_now(link->relay->loop)))
-        return "too many handlers are started a second";
     return NULL;
 }
 
@@ -133,7 +142,7 @@ void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t
         refuse(joint, MUX_CODE_DENIED, "the service's \"vms\" do not have this VM");
         return;
     }
-    const char *full = too_much(link, service);
+    const char *full = too_much(service);
     if (full) {
         refuse(joint, MUX_CODE_LIMIT, full);
         return;

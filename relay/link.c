@@ -19,7 +19,7 @@
 #include "proto/limits.h"
 
 #define SPAWNS_BURST      256
-#define SPAWNS_PER_SECOND 100
+#define SPAWNS_PER_SECOND 200
 
 #define PIECES          64
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
