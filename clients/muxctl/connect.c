@@ -99,14 +99,15 @@ int muxctl_connect(const MuxctlOptions *options, char **arguments)
         return EXIT_USAGE;
     }
     const char *name = arguments[0];
-    g_autofree char *before = muxctl_session(options, name);
+    g_autofree char *before = NULL, *after = NULL;
+    bool known = muxctl_session(options, name, &before);
     int status = muxctl_open(options, name, &sender.socket);
     if (status != EXIT_GOOD)
         return status;
 
     status = carry_both(&sender, name);
-    g_autofree char *after = before ? muxctl_session(options, name) : NULL;
-    if (status == EXIT_GOOD && g_strcmp0(before, after) != 0) {
+    known = known && muxctl_session(options, name, &after);
+    if (status == EXIT_GOOD && known && g_strcmp0(before, after) != 0) {
         g_printerr("muxctl: %s: the session ended before the channel was known to be complete\n",
                    name);
         status = EXIT_BROKEN;

@@ -39,8 +39,8 @@ int muxctl_open(const MuxctlOptions *options, const char *name, int *ret_fd);
 int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer);
 // The value of a key, lent by the object; NULL when there is none.
 json_object *muxctl_get(json_object *object, const char *key);
-// The id of the session that a channel to `name` runs over, to be freed; NULL when there is none,
-// or the daemon does not tell.
-char *muxctl_session(const MuxctlOptions *options, const char *name);
+// The id of the session that a channel to `name` runs over, to be freed; NULL when there is none.
+// False when the daemon does not tell.
+bool muxctl_session(const MuxctlOptions *options, const char *name, char **ret_id);
 // Writes all of it; false with errno set.
 bool muxctl_write_all(int fd, const void *bytes, size_t size);

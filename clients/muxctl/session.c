@@ -13,14 +13,13 @@ static void say_nothing(const gchar *text)
     (void)text;
 }
 
-static json_object *ask_quietly(const MuxctlOptions *options)
+static int ask_quietly(const MuxctlOptions *options, json_object **ret_answer)
 {
-    json_object *answer = NULL;
     GPrintFunc before = g_set_printerr_handler(say_nothing);
+    int status = muxctl_ask(options, "links", ret_answer);
 
-    (void)muxctl_ask(options, "links", &answer);
     g_set_printerr_handler(before);
-    return answer;
+    return status;
 }
 
 // In a guest there is one link; on a host the name begins with the VM's.
@@ -40,12 +39,16 @@ static json_object *find_link(json_object *answer, const char *name)
     return NULL;
 }
 
-char *muxctl_session(const MuxctlOptions *options, const char *name)
+bool muxctl_session(const MuxctlOptions *options, const char *name, char **ret_id)
 {
-    json_object *answer = ask_quietly(options);
-    json_object *session = muxctl_get(find_link(answer, name), "session");
-    char *id = g_strdup(json_object_get_string(muxctl_get(session, "id")));
+    json_object *answer = NULL;
+    int status = ask_quietly(options, &answer);
 
+    // A daemon that is gone has no session; one that is too busy to answer may have any.
+    if (status != EXIT_GOOD && status != EXIT_NO_DAEMON)
+        return false;
+    json_object *session = muxctl_get(find_link(answer, name), "session");
+    *ret_id = g_strdup(json_object_get_string(muxctl_get(session, "id")));
     json_object_put(answer);
-    return id;
+    return true;
 }
