@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     const GOptionEntry options[] = {
         {"port-name", 0, 0, G_OPTION_ARG_STRING, &guest.port_name,
          "The virtio-serial port's name (default " PORT_NAME ")", "NAME"},
-        {"port", 0, 0, G_OPTION_ARG_STRING, &guest.port,
+        {"port", 0, 0, G_OPTION_ARG_FILENAME, &guest.port,
          "Use this device, or connect to this socket, instead", "PATH|unix:PATH"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
     const MuxDaemonKind kind = {

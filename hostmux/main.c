@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     static const char *const keys[] = {"vms", NULL};
     Host host = {0};
     const GOptionEntry options[] = {
-        {"vm", 0, 0, G_OPTION_ARG_STRING_ARRAY, &host.vms,
+        {"vm", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &host.vms,
          "A VM and its port: connect to QEMU's chardev socket, or wait for it; may be repeated",
          "NAME=unix:PATH|listen:PATH"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};

@@ -130,5 +130,7 @@ bool mux_vms_apply(MuxRelay *relay, char **options, json_object *vms, GError **e
         return false;
     drop_others(relay, table);
     g_ptr_array_extend_and_steal(relay->links, g_steal_pointer(&fresh));
+    if (relay->links->len == 0)
+        g_message("no VMs yet; add one with --vm NAME=unix:PATH, or in the configuration");
     return true;
 }

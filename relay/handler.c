@@ -104,7 +104,8 @@ static void try_connect(MuxJoint *joint)
     if (r == MUX_CONNECT_BUSY)
         joint->retry = g_timeout_add(BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
-        refuse(joint, failure_code(r), g_strerror(-r));
+        refuse(joint, failure_code(r),
+               service->argv ? "its program could not be started" : g_strerror(-r));
     else
         adopt(joint, fd, r == MUX_CONNECTING);
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
@@ -170,6 +171,12 @@ static void on_listener(MuxWatch *watch)
 
 static int open_device(const char *path, const char **ret_why)
 {
+    struct stat st;
+
+    if (stat(path, &st) == 0 && !S_ISCHR(st.st_mode)) {
+        *ret_why = "it is not a character device (a socket is unix:PATH)";
+        return -1;
+    }
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 
     *ret_why = fd >= 0          ? NULL
