@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "control.h"
 #include "greeting.h"
 #include "joint.h"
@@ -226,11 +227,9 @@ static void turn_away(MuxApps *apps)
 // that it can be asked what is wrong.
 static int most_fd_for(const MuxApps *apps, int fd)
 {
-    struct ucred credentials = {.uid = (uid_t)-1};
-    socklen_t length = sizeof(credentials);
+    uid_t uid = mux_address_user(fd);
+    bool privileged = uid == 0 || uid == geteuid();
 
-    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-    bool privileged = credentials.uid == 0 || credentials.uid == geteuid();
     return apps->relay->most_fd + (privileged ? KEPT_FOR_ADMIN : 0);
 }
 

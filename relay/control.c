@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "backlog.h"
 #include "greeting.h"
 #include "json.h"
@@ -44,7 +45,7 @@ struct MuxControls {
     MuxList list;
     guint count;
     size_t held;    // bytes of answers that were not read yet
-    MuxBucket work; // what answers may cost: one token a channel that is shown, and a few
+    MuxBucket work; // what answers may cost
 };
 
 static void control_free(Control *control)
@@ -176,15 +177,6 @@ static void on_control(MuxWatch *watch)
         control_free(control);
 }
 
-static uid_t user_of(int fd)
-{
-    struct ucred credentials = {.uid = (uid_t)-1};
-    socklen_t length = sizeof(credentials);
-
-    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-    return credentials.uid;
-}
-
 static bool has_room(const MuxControls *controls, uid_t uid)
 {
     unsigned of_user = 0;
@@ -196,7 +188,7 @@ static bool has_room(const MuxControls *controls, uid_t uid)
 
 void mux_control_add(MuxControls *controls, int fd, bool answers)
 {
-    uid_t uid = user_of(fd);
+    uid_t uid = mux_address_user(fd);
 
     if (!has_room(controls, uid)) {
         mux_greeting_refuse(fd, answers, MUX_CODE_LIMIT, "@control",
