@@ -25,7 +25,8 @@
 struct MuxChild {
     MuxList node;
     MuxServices *services;
-    MuxService *service;
+    MuxService *service; // keeps `use`
+    MuxUse *use;
     MuxChild **link; // the joint's pointer to it, or NULL
     GPid pid;        // and of its process group
     guint source;
@@ -39,7 +40,7 @@ static void forget(MuxChild *child)
     if (child->killer)
         g_source_remove(child->killer);
     mux_list_remove(&child->node);
-    child->service->children--;
+    child->use->children--;
     mux_service_unref(child->service);
     g_spawn_close_pid(child->pid);
     g_free(child);
@@ -65,14 +66,15 @@ static void on_child_exit(GPid pid, gint status, gpointer user)
     forget(child);
 }
 
-static MuxChild *child_new(MuxServices *services, MuxService *service, GPid pid)
+static MuxChild *child_new(MuxServices *services, MuxService *service, MuxUse *use, GPid pid)
 {
     MuxChild *child = g_new0(MuxChild, 1);
 
     child->pid = pid;
     child->services = services;
     child->service = mux_service_ref(service);
-    service->children++;
+    child->use = use;
+    use->children++;
     mux_list_init(&child->node);
     mux_list_append(&services->children, &child->node);
     child->source = g_child_watch_add(pid, on_child_exit, child);
@@ -90,7 +92,8 @@ static void prepare_child(gpointer user)
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
 }
 
-int mux_service_spawn(MuxServices *services, MuxService *service, MuxChild **link, int *ret_fd)
+int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use, MuxChild **link,
+                      int *ret_fd)
 {
     g_autoptr(GError) error = NULL;
     // Who tells systemd how the daemon is, is the daemon.
@@ -114,7 +117,7 @@ int mux_service_spawn(MuxServices *services, MuxService *service, MuxChild **lin
         close(ends[0]);
         return error->code == G_SPAWN_ERROR_FORK ? -EAGAIN : -ENOEXEC;
     }
-    *link = child_new(services, service, pid);
+    *link = child_new(services, service, use, pid);
     (*link)->link = link;
     *ret_fd = ends[0];
     return 0;

@@ -25,7 +25,7 @@ static void refuse(MuxJoint *joint, MuxCode code, const char *why)
 
 static void accept_channel(MuxJoint *joint)
 {
-    joint->service->connecting--;
+    joint->use->connecting--;
     joint->link->opened++;
     mux_channel_accept(joint->channel, joint);
     mux_joint_settle(joint);
@@ -91,7 +91,7 @@ static int reach_handler(MuxJoint *joint, int *ret_fd)
         return mux_address_connect(&service->address, ret_fd);
     if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
         return MUX_CONNECT_BUSY;
-    return mux_service_spawn(link->relay->services, service, &joint->child, ret_fd);
+    return mux_service_spawn(link->relay->services, service, joint->use, &joint->child, ret_fd);
 }
 
 static void try_connect(MuxJoint *joint)
@@ -117,12 +117,12 @@ static size_t service_length(const char *name, size_t length)
 }
 
 // Why the service cannot take another channel now, or NULL.
-static const char *too_much(const MuxService *service)
+static const char *too_much(const MuxService *service, const MuxUse *use)
 {
-    if (MAX(service->channels, service->children) >= service->max_channels)
+    if (MAX(use->channels, use->children) >= service->max_channels)
         return "the service's \"max_channels\" are open";
     // A handler that hangs must not take all the opens that may be waiting for an answer.
-    if (service->connecting >= MUX_PENDING_DEFAULT / 2)
+    if (use->connecting >= MUX_PENDING_DEFAULT / 2)
         return "its handler does not take those that wait already";
     return NULL;
 }
@@ -143,13 +143,15 @@ void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t
         refuse(joint, MUX_CODE_DENIED, "the service's \"vms\" do not have this VM");
         return;
     }
-    const char *full = too_much(service);
+    MuxUse *use = mux_service_use(service, link->name);
+    const char *full = too_much(service, use);
     if (full) {
         refuse(joint, MUX_CODE_LIMIT, full);
         return;
     }
     joint->service = mux_service_ref(service);
-    service->channels++;
-    service->connecting++;
+    joint->use = use;
+    use->channels++;
+    use->connecting++;
     try_connect(joint);
 }

@@ -64,8 +64,8 @@ static void end(MuxJoint *joint, MuxCode code, bool reset)
     mux_list_remove(&joint->node);
     mux_backlog_clear(&joint->backlog);
     if (joint->service) {
-        joint->service->channels--;
-        joint->service->connecting -= joint->state == MUX_JOINT_CONNECTING;
+        joint->use->channels--;
+        joint->use->connecting -= joint->state == MUX_JOINT_CONNECTING;
         mux_service_unref(joint->service);
     }
     g_free(joint->name);

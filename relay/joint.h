@@ -26,6 +26,7 @@ typedef struct MuxJoint {
     MuxBacklog backlog;  // bytes of the channel for the socket
     char *name;          // service[:argument]
     MuxService *service; // the handler's; NULL for an app
+    MuxUse *use;         // what the link has of it
     MuxChild *child;     // the handler, when it was started for this channel
     uint64_t since_us;
     guint retry;   // GLib source: the handler's queue was full

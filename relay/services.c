@@ -30,6 +30,7 @@ static void service_clear(gpointer pointer)
     g_free(service->file);
     g_free(service->target);
     g_free(service->description);
+    g_clear_pointer(&service->uses, g_hash_table_unref);
     g_strfreev(service->argv);
     g_strfreev(service->vms);
 }
@@ -75,6 +76,17 @@ MuxService *mux_services_find(const MuxServices *services, const char *name, siz
     memcpy(key, name, length);
     key[length] = '\0';
     return g_hash_table_lookup(services->by_name, key);
+}
+
+MuxUse *mux_service_use(MuxService *service, const char *vm)
+{
+    MuxUse *use = g_hash_table_lookup(service->uses, vm);
+
+    if (!use) {
+        use = g_new0(MuxUse, 1);
+        g_hash_table_insert(service->uses, g_strdup(vm), use);
+    }
+    return use;
 }
 
 bool mux_service_allows(const MuxService *service, const char *vm)
@@ -159,6 +171,7 @@ static MuxService *load_service(const char *file, GError **error)
 
     MuxService *service = g_rc_box_new0(MuxService);
     service->file = g_strdup(file);
+    service->uses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     bool good = read_service(service, object, error);
     json_object_put(object);
     if (good)
@@ -198,9 +211,8 @@ static MuxService *renew(const MuxServices *services, MuxService *fresh)
     *fresh = before;
     fresh->name = service->name;
     service->name = before.name; // the table's key
-    service->channels = before.channels;
-    service->connecting = before.connecting;
-    service->children = before.children;
+    fresh->uses = service->uses;
+    service->uses = before.uses;
     mux_service_unref(fresh);
     return mux_service_ref(service);
 }
@@ -232,6 +244,18 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
 
 // --- showing
 
+static guint32 count_channels(const MuxService *service)
+{
+    guint32 count = 0;
+    GHashTableIter iter;
+    gpointer use;
+
+    g_hash_table_iter_init(&iter, service->uses);
+    while (g_hash_table_iter_next(&iter, NULL, &use))
+        count += ((const MuxUse *)use)->channels;
+    return count;
+}
+
 static json_object *service_json(const MuxService *service)
 {
     json_object *object = json_object_new_object();
@@ -240,7 +264,7 @@ static json_object *service_json(const MuxService *service)
     json_object_object_add(object, service->argv ? "exec" : "connect",
                            json_object_new_string(service->target));
     json_object_object_add(object, "description", json_object_new_string(service->description));
-    json_object_object_add(object, "channels", json_object_new_int64(service->channels));
+    json_object_object_add(object, "channels", json_object_new_int64(count_channels(service)));
     json_object_object_add(object, "max_channels", json_object_new_int64(service->max_channels));
     json_object_object_add(object, "file", json_object_new_string(service->file));
     return object;

@@ -11,18 +11,23 @@
 
 #include "address.h"
 
-// One service. Counted references: a channel keeps its service, although a reload replaced it.
-typedef struct MuxService {
-    char *name;
-    char *file;         // where it is defined
-    char *target;       // "unix:PATH", "tcp:HOST:PORT", or the command
-    MuxAddress address; // connect
-    char **argv;        // exec; NULL for connect
-    char **vms;         // patterns; NULL for all
-    guint32 max_channels;
+// What one VM has of one service: no VM can use up what the others may have.
+typedef struct MuxUse {
     guint32 channels;   // now
     guint32 connecting; // of them, whose handler is not there yet
     guint32 children;   // handlers that run, also those whose channel has ended
+} MuxUse;
+
+// One service. Counted references: a channel keeps its service, although a reload replaced it.
+typedef struct MuxService {
+    char *name;
+    char *file;           // where it is defined
+    char *target;         // "unix:PATH", "tcp:HOST:PORT", or the command
+    MuxAddress address;   // connect
+    char **argv;          // exec; NULL for connect
+    char **vms;           // patterns; NULL for all
+    guint32 max_channels; // of each VM
+    GHashTable *uses;     // by the VM's name: MuxUse
     char *description;
 } MuxService;
 
@@ -51,8 +56,13 @@ void mux_service_unref(MuxService *service);
 // Whether a VM may open it.
 bool mux_service_allows(const MuxService *service, const char *vm);
 
-// Starts an exec service's handler with a socket as its stdin and stdout; our end comes back. 0, or
-// a negative errno. *link is set to NULL when the handler ends before mux_child_leave().
-int mux_service_spawn(MuxServices *services, MuxService *service, MuxChild **link, int *ret_fd);
+// What that VM has of it now; lent by the service.
+MuxUse *mux_service_use(MuxService *service, const char *vm);
+
+// Starts an exec service's handler, counted in `use`, with a socket as its stdin and stdout; our
+// end comes back. 0, or a negative errno. *link is set to NULL when the handler ends before
+// mux_child_leave().
+int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use, MuxChild **link,
+                      int *ret_fd);
 // Its channel is gone; `ask` it to end, if it does not by itself. NULL is fine.
 void mux_child_leave(MuxChild *child, bool ask);

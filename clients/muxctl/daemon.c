@@ -159,6 +159,12 @@ static const char *error_text(json_object *answer)
     return "it gives no reason";
 }
 
+static bool is_busy(json_object *answer)
+{
+    json_object *code = muxctl_get(muxctl_get(answer, "error"), "code");
+    return code && strcmp(json_object_get_string(code), "busy") == 0;
+}
+
 int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer)
 {
     g_autofree char *request = g_strdup_printf("{\"verb\": \"%s\"}\n", verb);
@@ -179,6 +185,7 @@ int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret
         return EXIT_GOOD;
     }
     g_printerr("muxctl: the daemon does not answer '%s': %s\n", verb, why);
+    bool busy = is_busy(answer);
     json_object_put(answer);
-    return EXIT_ERROR;
+    return busy ? EXIT_BUSY : EXIT_ERROR;
 }

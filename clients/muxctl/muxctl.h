@@ -16,6 +16,7 @@ enum {
     EXIT_NO_DAEMON = 3, // nobody listens on the socket
     EXIT_ERROR = 4,     // the daemon gave an error or nonsense
     EXIT_REFUSED = 10,  // plus the code's number: 11 no-service, … 17 bad-name
+    EXIT_BUSY = 14,     // as limit: too much is being asked
 };
 
 typedef struct MuxctlOptions {

@@ -44,8 +44,9 @@ bool muxctl_session(const MuxctlOptions *options, const char *name, char **ret_i
     json_object *answer = NULL;
     int status = ask_quietly(options, &answer);
 
-    // A daemon that is gone has no session; one that is too busy to answer may have any.
-    if (status != EXIT_GOOD && status != EXIT_NO_DAEMON)
+    // A daemon that is gone has no session, also if it went while it was asked; one that is too
+    // busy to answer may have any.
+    if (status >= EXIT_REFUSED)
         return false;
     json_object *session = muxctl_get(find_link(answer, name), "session");
     *ret_id = g_strdup(json_object_get_string(muxctl_get(session, "id")));

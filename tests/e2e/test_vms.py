@@ -32,6 +32,7 @@ class Vms(StackTest):
         # Closed in the reverse order: the guests end before their host.
         host = self.daemon("hostmux", arguments)
         host.service("echo", connect=self.echo())
+        host.service("few", exec=["/bin/cat"], max_channels=2)
         host.service("some", connect=f"unix:{self.folder}/test-echo", vms=["vm1", "vm1?"])
         host.start()
         guests = []
@@ -70,6 +71,19 @@ class Vms(StackTest):
         states = {vm["name"]: vm["state"] for vm in host.ask("vms")["vms"]}
         self.assertEqual(states.pop(f"vm{VMS - 1}"), "down")
         self.assertEqual(set(states.values()), {"up"})
+
+    def test_limit_is_each_ones_own(self) -> None:
+        """What one VM has of a service is nothing that another one lacks."""
+        host, guests = self.start()
+        for guest in guests[:3]:
+            for _ in range(2):
+                self.open(guest, "few")
+            sock = dial(guest.socket)
+            self.sockets.append(sock)
+            sock.sendall(b"few\n")
+            self.assertEqual(read_line(sock)[:9], b"ERR limit")
+        few = next(one for one in host.ask("services")["services"] if one["service"] == "few")
+        self.assertEqual(few["channels"], 6)
 
     def test_one_misbehaves(self) -> None:
         """Garbage without end, reconnections, a guest that dies: the others do not notice."""
