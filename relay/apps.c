@@ -220,6 +220,8 @@ static void turn_away(MuxApps *apps)
     int fd = mux_listener_accept(&apps->listener);
     if (fd >= 0)
         close(fd);
+    else // not even so: with the next connection
+        mux_watch_drained(&apps->listener.watch, EPOLLIN);
     apps->reserve = open_reserve();
 }
 
@@ -257,7 +259,9 @@ static void on_listener(MuxWatch *watch)
         } else if (fd == -EMFILE || fd == -ENFILE) {
             turn_away(apps);
             return;
-        } else if (fd == -EAGAIN) {
+        } else if (fd != -EINTR && fd != -ECONNABORTED) {
+            // Nobody waits; or there is no memory, and trying at once would be trying without end.
+            mux_watch_drained(watch, EPOLLIN);
             return;
         }
     }

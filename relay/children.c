@@ -31,7 +31,15 @@ struct MuxChild {
     GPid pid;        // and of its process group
     guint source;
     guint killer; // GLib source: its time to end is running
+    bool asked;   // to end, by SIGTERM
 };
+
+// Its group is there once it was started: exec() came after setpgid(). It outlives its leader as
+// long as somebody is in it, and no other process gets its number meanwhile.
+static void signal_group(const MuxChild *child, int number)
+{
+    (void)kill(-child->pid, number);
+}
 
 static void forget(MuxChild *child)
 {
@@ -55,9 +63,10 @@ static bool may_log(MuxServices *services)
 static void on_child_exit(GPid pid, gint status, gpointer user)
 {
     MuxChild *child = user;
-    bool asked = child->killer && WIFSIGNALED(status);
 
-    if (WIFSIGNALED(status) && !asked && may_log(child->services))
+    if (child->asked)
+        signal_group(child, SIGKILL); // what it has left behind
+    if (WIFSIGNALED(status) && !child->asked && may_log(child->services))
         g_warning("service %s: handler %d was killed by signal %d", child->service->name, (int)pid,
                   WTERMSIG(status));
     else if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && may_log(child->services))
@@ -123,13 +132,6 @@ int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use, M
     return 0;
 }
 
-static void signal_group(const MuxChild *child, int number)
-{
-    // Its group is there from the moment on that spawn returned: exec() came after setpgid().
-    if (kill(-child->pid, number) < 0)
-        (void)kill(child->pid, number);
-}
-
 static gboolean on_kill(gpointer user)
 {
     MuxChild *child = user;
@@ -146,6 +148,7 @@ void mux_child_leave(MuxChild *child, bool ask)
     child->link = NULL;
     if (!ask)
         return;
+    child->asked = true;
     signal_group(child, SIGTERM);
     child->killer = g_timeout_add_seconds(KILL_SECONDS, on_kill, child);
 }
@@ -156,8 +159,10 @@ static bool all_ended(MuxServices *services)
     for (MuxList *node = services->children.next, *next; node != &services->children; node = next) {
         MuxChild *child = mux_container(node, MuxChild, node);
         next = node->next;
-        if (waitpid(child->pid, NULL, WNOHANG) != 0)
-            forget(child);
+        if (waitpid(child->pid, NULL, WNOHANG) == 0)
+            continue;
+        signal_group(child, SIGKILL); // what it has left behind
+        forget(child);
     }
     return mux_list_empty(&services->children);
 }

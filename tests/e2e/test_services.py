@@ -212,9 +212,11 @@ class Services(StackTest):
         """What a handler started goes with it when the daemon stops, also if it ignores SIGTERM."""
         stack = self.stack(start=False)
         stack.host.service("deaf", exec=["/bin/sh", "-c", "trap '' TERM; sleep 1000; true"])
+        stack.host.service("heir", exec=["/bin/sh", "-c", "(trap '' TERM; exec sleep 1000) & wait"])
         stack.start()
         stack.open("deaf")
-        wait_until(lambda: len(descendants_of(stack.host.pid)) == 2, "the handler has started one")
+        stack.open("heir")
+        wait_until(lambda: len(descendants_of(stack.host.pid)) == 4, "each has started another")
         family = descendants_of(stack.host.pid)
         stack.host.stop()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), "all ended")

@@ -6,6 +6,7 @@
 
 #include <glib.h>
 
+#include "one.h"
 #include "proto/limits.h"
 #include "proto/window.h"
 
@@ -56,28 +57,6 @@ static void test_start(void)
 }
 
 // --- who has what
-
-typedef struct One {
-    MuxBudget budget;
-    MuxWindow window;
-    MuxWindow *victim;
-} One;
-
-static void one_init(One *one)
-{
-    mux_budget_init(&one->budget, 64u << 20, 32768);
-    mux_window_init(&one->window, &one->budget, 0);
-}
-
-static bool receive(One *one, uint64_t n)
-{
-    return mux_window_receive(&one->window, &one->budget, n, 0);
-}
-
-static bool grant(One *one)
-{
-    return mux_window_grant(&one->window, &one->budget, 0, &one->victim);
-}
 
 // A window that grew is idle; another one could use what it has.
 static void two_windows(One *idle, MuxWindow *hungry)

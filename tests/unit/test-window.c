@@ -5,32 +5,11 @@
 
 #include <glib.h>
 
+#include "one.h"
 #include "proto/limits.h"
 #include "proto/window.h"
 
 #define KIB 1024u
-
-typedef struct One {
-    MuxBudget budget;
-    MuxWindow window;
-    MuxWindow *victim;
-} One;
-
-static void one_init(One *one)
-{
-    mux_budget_init(&one->budget, 64u << 20, 32768);
-    mux_window_init(&one->window, &one->budget, 0);
-}
-
-static bool receive(One *one, uint64_t n)
-{
-    return mux_window_receive(&one->window, &one->budget, n, 0);
-}
-
-static bool grant(One *one)
-{
-    return mux_window_grant(&one->window, &one->budget, 0, &one->victim);
-}
 
 static void test_receive(void)
 {
