@@ -89,6 +89,9 @@ static int reach_handler(MuxJoint *joint, int *ret_fd)
 
     if (!service->argv)
         return mux_address_connect(&service->address, ret_fd);
+    // One whose channel has ended may take a moment to end itself, and is a process until then.
+    if (joint->use->children >= service->max_channels)
+        return MUX_CONNECT_BUSY;
     if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
         return MUX_CONNECT_BUSY;
     return mux_service_spawn(link->relay->services, service, joint->use, &joint->child, ret_fd);
@@ -119,7 +122,7 @@ static size_t service_length(const char *name, size_t length)
 // Why the service cannot take another channel now, or NULL.
 static const char *too_much(const MuxService *service, const MuxUse *use)
 {
-    if (MAX(use->channels, use->children) >= service->max_channels)
+    if (use->channels >= service->max_channels)
         return "the service's \"max_channels\" are open";
     // A handler that hangs must not take all the opens that may be waiting for an answer.
     if (use->connecting >= MUX_PENDING_DEFAULT / 2)
