@@ -11,30 +11,38 @@
 #include "vms.h"
 
 typedef struct Host {
-    char **vms; // options
+    char **options; // --vm
+    MuxVms *vms;
 } Host;
 
 static bool configure(MuxDaemon *daemon, json_object *config, GError **error)
 {
     Host *host = daemon->user;
     json_object *vms = NULL;
+    g_auto(GStrv) patterns = NULL;
 
-    return mux_json_object(config, "vms", &vms, error) &&
-           mux_vms_apply(&daemon->relay, host->vms, vms, error);
+    if (!mux_json_object(config, "vms", &vms, error) ||
+        !mux_json_strings(config, "vm_patterns", &patterns, error))
+        return false;
+    if (!host->vms)
+        host->vms = mux_vms_new(&daemon->relay, host->options);
+    return mux_vms_configure(host->vms, vms, patterns, error);
 }
 
 static void finish(MuxDaemon *daemon)
 {
     Host *host = daemon->user;
-    g_strfreev(host->vms);
+
+    mux_vms_free(host->vms);
+    g_strfreev(host->options);
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const keys[] = {"vms", NULL};
+    static const char *const keys[] = {"vms", "vm_patterns", NULL};
     Host host = {0};
     const GOptionEntry options[] = {
-        {"vm", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &host.vms,
+        {"vm", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &host.options,
          "A VM and its port: connect to QEMU's chardev socket, or wait for it; may be repeated",
          "NAME=unix:PATH|listen:PATH"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};

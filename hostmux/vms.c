@@ -2,17 +2,29 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // First a table of name to port is made and checked as a whole, then the links are compared with
-// it.
+// it. That is done for the configuration, and with the same configuration again whenever something
+// changes where VMs are looked for.
 
 #include "vms.h"
 
 #include <gio/gio.h>
 #include <string.h>
 
+#include "patterns.h"
 #include "proto/limits.h"
 #include "proto/name.h"
 #include "relay/json.h"
 #include "relay/link.h"
+#include "relay/watcher.h"
+
+struct MuxVms {
+    MuxRelay *relay;
+    char **options;
+    json_object *config; // in force; NULL for none
+    MuxPatterns *patterns;
+    MuxWatcher *watcher;
+    GHashTable *table; // in force: name to port
+};
 
 static bool add_vm(GHashTable *table, const char *name, const char *port, GError **error)
 {
@@ -108,29 +120,103 @@ static void drop_others(MuxRelay *relay, GHashTable *table)
         MuxLink *link = g_ptr_array_index(relay->links, i);
         const char *port = g_hash_table_lookup(table, link->name);
         if (!port || !fits(link, port)) {
-            g_message("link %s: not configured any more", link->name);
+            g_message("link %s: %s is not configured, or there, any more", link->name,
+                      mux_port_spec(link->port));
             g_ptr_array_remove_index(relay->links, i);
         }
     }
 }
 
-bool mux_vms_apply(MuxRelay *relay, char **options, json_object *vms, GError **error)
+static GHashTable *new_table(void)
 {
-    g_autoptr(GHashTable) table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
 
-    for (char **option = options; option && *option; option++)
+static bool apply(MuxVms *vms, json_object *config, MuxPatterns *patterns, GError **error)
+{
+    g_autoptr(GHashTable) table = new_table();
+
+    for (char **option = vms->options; option && *option; option++)
         if (!add_option(table, *option, error))
             return false;
-    if (vms && !add_configured(table, vms, error))
+    if (config && !add_configured(table, config, error))
         return false;
+    mux_patterns_find(patterns, vms->table, table);
 
     // The new ones first: if one cannot be made, nothing was changed.
-    g_autoptr(GPtrArray) fresh = make_missing(relay, table, error);
+    g_autoptr(GPtrArray) fresh = make_missing(vms->relay, table, error);
     if (!fresh)
         return false;
-    drop_others(relay, table);
-    g_ptr_array_extend_and_steal(relay->links, g_steal_pointer(&fresh));
-    if (relay->links->len == 0)
+    drop_others(vms->relay, table);
+    for (guint i = 0; i < fresh->len; i++) {
+        const MuxLink *link = g_ptr_array_index(fresh, i);
+        g_info("link %s: at %s", link->name, mux_port_spec(link->port));
+    }
+    g_ptr_array_extend_and_steal(vms->relay->links, g_steal_pointer(&fresh));
+    g_hash_table_unref(vms->table);
+    vms->table = g_steal_pointer(&table);
+    return true;
+}
+
+// --- what is found
+
+static void watch(MuxVms *vms)
+{
+    g_auto(GStrv) folders = mux_patterns_folders(vms->patterns);
+    mux_watcher_set(vms->watcher, (const char *const *)folders);
+}
+
+static void look_again(void *user)
+{
+    MuxVms *vms = user;
+    g_autoptr(GError) error = NULL;
+
+    watch(vms); // first, so that nothing appears unseen
+    if (!apply(vms, vms->config, vms->patterns, &error))
+        g_warning("VMs that were found are not used: %s", error->message);
+}
+
+// --- its life
+
+MuxVms *mux_vms_new(MuxRelay *relay, char **options)
+{
+    MuxVms *vms = g_new0(MuxVms, 1);
+
+    vms->relay = relay;
+    vms->options = options;
+    vms->table = new_table();
+    return vms;
+}
+
+MuxVms *mux_vms_free(MuxVms *vms)
+{
+    if (!vms)
+        return NULL;
+    mux_watcher_free(vms->watcher);
+    mux_patterns_free(vms->patterns);
+    json_object_put(vms->config);
+    g_hash_table_unref(vms->table);
+    g_free(vms);
+    return NULL;
+}
+
+bool mux_vms_configure(MuxVms *vms, json_object *config, char **patterns, GError **error)
+{
+    MuxPatterns *fresh = mux_patterns_new(patterns, error);
+
+    if (!fresh || !apply(vms, config, fresh, error)) {
+        mux_patterns_free(fresh);
+        return false;
+    }
+    mux_patterns_free(vms->patterns);
+    vms->patterns = fresh;
+    json_object_put(vms->config);
+    vms->config = json_object_get(config);
+    if (patterns && !vms->watcher)
+        vms->watcher = mux_watcher_new(vms->relay->loop, look_again, vms);
+    if (vms->watcher)
+        look_again(vms);
+    if (vms->relay->links->len == 0)
         g_message("no VMs yet; add one with --vm NAME=unix:PATH, or in the configuration");
     return true;
 }

@@ -79,7 +79,7 @@ void mux_channel_free(MuxChannel *channel)
     mux_scheduler_remove(&channel->share);
     mux_window_deinit(&channel->window, &channel->session->budget);
     channel->session->alive--;
-    free(channel->name);
+    free(channel->opening);
     free(channel);
 }
 
@@ -148,6 +148,8 @@ void mux_channel_schedule(MuxChannel *channel)
         mux_scheduler_remove(&channel->share);
     else if (mux_credit_left(&channel->credit) > 0)
         mux_scheduler_add(&channel->session->scheduler, &channel->share);
-    else
+    else {
+        channel->stalls += !channel->share.held;
         mux_scheduler_hold(&channel->share);
+    }
 }

@@ -33,9 +33,10 @@ struct MuxChannel {
     MuxShare share;
     MuxCredit credit;
     MuxWindow window;
-    uint8_t *name;  // until OPEN was sent
+    uint8_t *opening; // until OPEN was sent: the name, and behind it the attributes
+    uint32_t stalls;
     uint32_t nonce; // of its OPEN: ACCEPT has the same
-    uint16_t name_length;
+    uint16_t name_length, opening_length;
     uint8_t state; // MuxChannelState
     uint8_t wants; // MUX_WANT_ bits
     uint8_t code;  // MuxCode, for RESET

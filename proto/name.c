@@ -47,3 +47,11 @@ bool mux_name_valid(const char *name, size_t length, size_t *ret_service)
     *ret_service = service;
     return true;
 }
+
+bool mux_name_own(const char *name, size_t length)
+{
+    size_t service;
+
+    return length > 1 && name[0] == '@' && mux_name_valid(name + 1, length - 1, &service) &&
+           service == length - 1;
+}

@@ -23,6 +23,10 @@ typedef enum MuxCode {
 // The word that stands for a code in `ERR <code> …`; "unknown" for a number of a later version.
 const char *mux_code_name(unsigned code);
 
+// Whether `name` is one of the daemons' own: '@' and a service's name. What one end does not know
+// of these it refuses with MUX_CODE_NO_SERVICE, so that later versions can have more.
+bool mux_name_own(const char *name, size_t length);
+
 // Whether `name` is a service, or a service with an argument, within the limits. The length of the
 // service part comes back, so that service is name[0..n-1] and the argument, if any, follows the
 // colon.

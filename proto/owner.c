@@ -12,12 +12,28 @@
 #include "channel.h"
 #include "session-private.h"
 
-int mux_session_open(MuxSession *session, const char *name, size_t length, uint32_t nonce,
-                     void *user, MuxChannel **ret_channel)
+// What OPEN has behind its numbers. False when there is no memory.
+static bool compose(MuxChannel *channel, const MuxOpening *opening)
+{
+    uint8_t attributes[MUX_CALLER_SIZE];
+    size_t size = opening->caller ? mux_caller_encode(attributes, opening->caller) : 0;
+
+    channel->opening = malloc(opening->length + size);
+    if (!channel->opening)
+        return false;
+    memcpy(channel->opening, opening->name, opening->length);
+    memcpy(channel->opening + opening->length, attributes, size);
+    channel->name_length = (uint16_t)opening->length;
+    channel->opening_length = (uint16_t)(opening->length + size);
+    return true;
+}
+
+int mux_session_open(MuxSession *session, const MuxOpening *opening, MuxChannel **ret_channel)
 {
     size_t service;
 
-    if (!mux_name_valid(name, length, &service))
+    if (!mux_name_valid(opening->name, opening->length, &service) &&
+        !mux_name_own(opening->name, opening->length))
         return MUX_OPEN_NAME;
     if (session->state != MUX_SESSION_UP)
         return MUX_OPEN_DOWN;
@@ -30,17 +46,16 @@ int mux_session_open(MuxSession *session, const char *name, size_t length, uint3
     }
 
     MuxChannel *channel = mux_channel_new(session, session->next_id, MUX_CHANNEL_OPENING);
-    uint8_t *copy = channel ? malloc(length) : NULL;
-    if (!copy) {
-        if (channel)
-            mux_channel_free(channel);
+    if (!channel)
+        return -ENOMEM;
+    if (!compose(channel, opening)) {
+        mux_channel_free(channel);
         return -ENOMEM;
     }
     session->next_id += 2;
-    channel->name = memcpy(copy, name, length);
-    channel->name_length = (uint16_t)length;
-    channel->nonce = nonce;
-    channel->user = user;
+    channel->nonce = opening->nonce;
+    channel->user = opening->user;
+    mux_window_charge(&channel->window, &session->budget, opening->account);
     mux_channel_want(channel, MUX_WANT_OPEN);
     *ret_channel = channel;
     return 0;
@@ -117,6 +132,7 @@ void mux_channel_close(MuxChannel *channel, MuxCode code)
     assert(!channel->released);
     channel->released = true;
     channel->user = NULL;
+    mux_window_charge(&channel->window, &channel->session->budget, NULL);
     if (mux_channel_step(channel->state, MUX_DO_RESET, &next) == 0) {
         // The peer never heard of a channel whose MUX_CHANNEL_OPEN is not out.
         if (channel->wants & MUX_WANT_OPEN)
@@ -142,6 +158,7 @@ void mux_channel_info(const MuxChannel *channel, MuxChannelInfo *ret_info)
         .consumed = channel->window.consumed,
         .credit = mux_credit_left(&channel->credit),
         .window = channel->window.granted - channel->window.received,
+        .stalls = channel->stalls,
     };
 }
 

@@ -25,7 +25,6 @@ static const char *receive_ack(MuxSession *session, const uint8_t *payload)
                : "ACK that goes back, or of bytes that were not sent";
 }
 
-// What follows the name are attributes of later versions.
 static const char *receive_open(MuxSession *session, const MuxFrame *frame, const uint8_t *payload,
                                 MuxEvent *ret_event)
 {
@@ -44,8 +43,13 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
         return "more opens to be answered than the limit";
     if (untrusted_length > frame->length - MUX_NAME_AT)
         return "OPEN with a name longer than the frame";
-    if (!mux_name_valid((const char *)untrusted_name, untrusted_length, &service))
+    if (!mux_name_valid((const char *)untrusted_name, untrusted_length, &service) &&
+        !mux_name_own((const char *)untrusted_name, untrusted_length))
         return "OPEN with a name that is none";
+    if (mux_caller_decode(untrusted_name + untrusted_length,
+                          (size_t)(frame->length - MUX_NAME_AT - untrusted_length),
+                          &session->caller) != 0)
+        return "OPEN with attributes longer than the frame";
     if (!mux_credit_raise(&credit, untrusted_credit))
         return "OPEN with a credit beyond reason";
 
@@ -64,7 +68,8 @@ static const char *receive_open(MuxSession *session, const MuxFrame *frame, cons
     *ret_event = (MuxEvent){.type = MUX_EVENT_OPEN,
                             .channel = channel,
                             .data = untrusted_name,
-                            .size = untrusted_length};
+                            .size = untrusted_length,
+                            .caller = &session->caller};
     return NULL;
 }
 

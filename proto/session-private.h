@@ -71,6 +71,7 @@ struct MuxSession {
 
     MuxLiveness liveness;
 
+    MuxCaller caller; // of the OPEN that is being told
     MuxReason reason; // a DOWN event is due
     const char *detail;
     uint64_t sessions, lost_steps;

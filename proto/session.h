@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "account.h"
+#include "caller.h"
 #include "hello.h"
 #include "name.h"
 
@@ -55,8 +57,9 @@ typedef enum MuxEventType {
     MUX_EVENT_REJECT, // a HELLO came that no session can be agreed on with: .detail
     MUX_EVENT_SILENT, // the peer has not answered a PING
     MUX_EVENT_HEARD,  // it was silent, and is there again
-    MUX_EVENT_OPEN,   // the peer opens .channel to the name in .data, checked by mux_name_valid();
-                      // answer with mux_channel_accept() or mux_channel_close()
+    MUX_EVENT_OPEN, // the peer opens .channel to the name in .data, checked by mux_name_valid() or
+                    // mux_name_own(), for .caller; answer with mux_channel_accept() or
+                    // mux_channel_close()
     MUX_EVENT_ACCEPT, // the peer took .channel: data can flow
     MUX_EVENT_DATA,   // .data, in order. mux_channel_consumed() when the reader has it
     MUX_EVENT_FIN,    // no more data will come
@@ -73,7 +76,8 @@ typedef struct MuxEvent {
     size_t size;
     uint32_t code; // a MuxCode, or a number of a later version
     MuxReason reason;
-    const char *detail; // a constant string, or NULL
+    const char *detail;      // a constant string, or NULL
+    const MuxCaller *caller; // lent like .data
 } MuxEvent;
 
 // --- the session
@@ -136,6 +140,16 @@ uint64_t mux_session_deadline(const MuxSession *session);
 #define MUX_OPEN_LIMIT 2 // as many channels are open as the peer allows
 #define MUX_OPEN_NAME  3 // not a name
 
+typedef struct MuxOpening {
+    const char *name; // of a service, or of the daemon's own (mux_name_own())
+    size_t length;
+    uint32_t nonce;
+    const MuxCaller *caller; // or NULL: the peer is not told
+    MuxAccount *account;     // what the channel may hold is counted there until
+                             // mux_channel_close(); or NULL
+    void *user;
+} MuxOpening;
+
 // Opens a channel to a name. 0, -ENOMEM or one of the above. ACCEPT or RESET will be its first
 // event.
 //
@@ -143,8 +157,7 @@ uint64_t mux_session_deadline(const MuxSession *session);
 // snapshot, an answer to the OPEN of that life must not be taken for the answer to this one. A
 // random number alone may be the same again (a kernel's generator is restored with its machine), so
 // mix a clock into it.
-int mux_session_open(MuxSession *session, const char *name, size_t length, uint32_t nonce,
-                     void *user, MuxChannel **ret_channel);
+int mux_session_open(MuxSession *session, const MuxOpening *opening, MuxChannel **ret_channel);
 // Takes a channel that the peer opened. No effect on one that was reset meanwhile.
 void mux_channel_accept(MuxChannel *channel, void *user);
 void mux_channel_set_user(MuxChannel *channel, void *user);
@@ -169,6 +182,7 @@ typedef struct MuxChannelInfo {
     uint64_t sent, received, consumed;
     uint64_t credit; // bytes that we may still send
     uint64_t window; // bytes that the peer may have on the way to our reader
+    uint64_t stalls; // how often it had bytes to send, and no credit
 } MuxChannelInfo;
 
 typedef struct MuxSessionInfo {

@@ -56,7 +56,7 @@ static void put_session_frames(MuxSession *session)
 static bool put_open(MuxChannel *channel)
 {
     MuxSession *session = channel->session;
-    uint16_t length = (uint16_t)(MUX_NAME_AT + channel->name_length);
+    uint16_t length = (uint16_t)(MUX_NAME_AT + channel->opening_length);
 
     if (mux_output_room(&session->output) < length)
         return false;
@@ -64,11 +64,11 @@ static bool put_open(MuxChannel *channel)
     mux_put64(p, channel->window.granted);
     mux_put32(p + MUX_NONCE_AT, channel->nonce);
     mux_put16(p + MUX_NAME_LENGTH_AT, channel->name_length);
-    memcpy(p + MUX_NAME_AT, channel->name, channel->name_length);
+    memcpy(p + MUX_NAME_AT, channel->opening, channel->opening_length);
     mux_output_frame(&session->output, MUX_FRAME_OPEN, channel->entry.id, length);
 
-    free(channel->name);
-    channel->name = NULL;
+    free(channel->opening);
+    channel->opening = NULL;
     channel->pending = true;
     session->unanswered++;
     return true;

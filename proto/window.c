@@ -39,10 +39,14 @@ static uint32_t excess(const MuxWindow *window, const MuxBudget *budget)
 
 static void reserve(MuxWindow *window, MuxBudget *budget, uint64_t bytes)
 {
-    budget->used -= excess(window, budget);
+    uint32_t before = excess(window, budget);
+
     window->reserved = (uint32_t)bytes;
-    budget->used += excess(window, budget);
+    uint32_t after = excess(window, budget);
+    budget->used += after - (uint64_t)before;
     assert(budget->used <= budget->pool);
+    if (window->account)
+        window->account->used += after - (uint64_t)before;
 
     if (excess(window, budget) == 0)
         mux_list_remove(&window->holder);
@@ -66,6 +70,31 @@ void mux_window_deinit(MuxWindow *window, MuxBudget *budget)
 {
     if (window->reserved)
         reserve(window, budget, 0);
+}
+
+// What an account has left for this window, besides what the window holds already.
+static uint64_t account_left(const MuxWindow *window, const MuxBudget *budget)
+{
+    const MuxAccount *account = window->account;
+    uint64_t used = account ? account->used - excess(window, budget) : 0;
+
+    if (!account)
+        return UINT64_MAX;
+    return account->limit > used ? account->limit - used : 0;
+}
+
+void mux_window_charge(MuxWindow *window, MuxBudget *budget, MuxAccount *account)
+{
+    if (window->account)
+        window->account->used -= excess(window, budget);
+    window->account = account;
+    if (!account)
+        return;
+    account->used += excess(window, budget);
+    if (excess(window, budget) > account_left(window, budget)) {
+        window->granted = window->size = budget->floor;
+        reserve(window, budget, budget->floor);
+    }
 }
 
 bool mux_window_receive(MuxWindow *window, MuxBudget *budget, uint64_t n, uint64_t now_us)
@@ -126,6 +155,9 @@ bool mux_window_grant(MuxWindow *window, MuxBudget *budget, uint64_t now_us, Mux
         want = may;
         *ret_victim = idle_holder(budget, window, now_us);
     }
+    uint64_t left = account_left(window, budget);
+    if (want > budget->floor && want - budget->floor > left)
+        want = budget->floor + left;
     window->size = (uint32_t)want;
     window->limited = false;
 

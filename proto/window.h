@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "account.h"
 #include "list.h"
 
 typedef struct MuxBudget {
@@ -20,11 +21,12 @@ typedef struct MuxBudget {
 
 typedef struct MuxWindow {
     uint64_t granted, received, consumed;
-    uint64_t last_us;  // when bytes last arrived
-    uint32_t size;     // what the next grant makes of granted - consumed
-    uint32_t reserved; // counted in the budget: never less than granted - consumed
-    bool limited;      // the sender used up its credit since the last grant
-    bool reclaiming;   // the sender was asked to return what it does not use: no grants meanwhile
+    uint64_t last_us;    // when bytes last arrived
+    uint32_t size;       // what the next grant makes of granted - consumed
+    uint32_t reserved;   // counted in the budget: never less than granted - consumed
+    bool limited;        // the sender used up its credit since the last grant
+    bool reclaiming;     // the sender was asked to return what it does not use: no grants meanwhile
+    MuxAccount *account; // what it holds beyond the floor is counted there too; or NULL
     MuxList holder;
 } MuxWindow;
 
@@ -39,6 +41,10 @@ void mux_budget_init(MuxBudget *budget, uint64_t total, uint32_t channels);
 void mux_window_init(MuxWindow *window, MuxBudget *budget, uint64_t now_us);
 // Gives back what it reserved. Harmless on an empty or deinitialised window.
 void mux_window_deinit(MuxWindow *window, MuxBudget *budget);
+
+// Counts what it holds beyond its floor in an account, from now on, and no more of it than that has
+// left; before the first grant was told. NULL: in none any more.
+void mux_window_charge(MuxWindow *window, MuxBudget *budget, MuxAccount *account);
 
 // `n` bytes arrived. False when that is more than was granted.
 bool mux_window_receive(MuxWindow *window, MuxBudget *budget, uint64_t n, uint64_t now_us);

@@ -17,9 +17,9 @@
 #include "address.h"
 #include "control.h"
 #include "greeting.h"
-#include "joint.h"
-#include "link-session.h"
 #include "listener.h"
+#include "open.h"
+#include "peer.h"
 #include "proto/bucket.h"
 
 #define VISITORS_MAX   4096
@@ -43,74 +43,18 @@ struct MuxApps {
     MuxList visitors;
     guint count;
     guint timer; // GLib source while there are visitors, or 0
-    MuxControls *controls;
 };
 
 static void visitor_free(Visitor *visitor)
 {
     visitor->apps->count--;
+    visitor->apps->relay->sockets--;
     mux_list_remove(&visitor->node);
     mux_watch_close(&visitor->watch);
     g_free(visitor);
 }
 
-// --- from a name to a channel
-
-// In the guest the name is the service's; on the host, VM/service.
-static MuxLink *find_link(const MuxRelay *relay, const char **name)
-{
-    if (relay->role == MUX_GUEST)
-        return g_ptr_array_index(relay->links, 0);
-
-    const char *slash = strchr(*name, '/');
-    MuxLink *link = slash ? mux_relay_find(relay, *name, (size_t)(slash - *name)) : NULL;
-    if (link)
-        *name = slash + 1;
-    return link;
-}
-
-static MuxCode open_code(int r)
-{
-    switch (r) {
-    case MUX_OPEN_DOWN:
-        return MUX_CODE_LINK_DOWN;
-    case MUX_OPEN_NAME:
-        return MUX_CODE_BAD_NAME;
-    default:
-        return MUX_CODE_LIMIT;
-    }
-}
-
-static void open_channel(MuxRelay *relay, int fd, const char *name, bool answers)
-{
-    MuxChannel *channel;
-    MuxLink *link = find_link(relay, &name);
-
-    if (!link) {
-        bool slash = strchr(name, '/');
-        mux_greeting_refuse(fd, answers, slash ? MUX_CODE_NO_SERVICE : MUX_CODE_BAD_NAME, name,
-                            slash ? "there is no such VM (see muxctl vms)"
-                                  : "on the host a name is VM/service[:argument]");
-        close(fd);
-        return;
-    }
-    MuxJoint *joint = mux_joint_new(link, MUX_JOINT_OPENING, name, strlen(name));
-    joint->answers = answers;
-    // It is not looked at before the answer is there: what it wrote meanwhile, even if it has gone
-    // since, is still to be carried.
-    int r = mux_watch_start(&joint->watch, relay->loop, fd, 0, NULL);
-    if (r == 0)
-        r = mux_session_open(link->session, name, strlen(name), mux_link_nonce(), joint, &channel);
-    if (r == 0) {
-        joint->channel = channel;
-        return;
-    }
-    mux_greeting_refuse(fd, answers, open_code(r), name, NULL);
-    if (joint->watch.fd < 0)
-        close(fd);
-    link->refused++;
-    mux_joint_free(joint, MUX_CODE_CLOSED);
-}
+// --- names
 
 static void say_bad_name(Visitor *visitor, const char *why)
 {
@@ -121,10 +65,24 @@ static void say_bad_name(Visitor *visitor, const char *why)
     visitor_free(visitor);
 }
 
+// The name is there; the socket goes on to who serves it.
+static void serve(const Visitor *visitor, int fd)
+{
+    const MuxGreeting *greeting = &visitor->greeting;
+    MuxRelay *relay = visitor->apps->relay;
+    MuxPeer peer = {0};
+
+    (void)mux_peer_read(fd, &peer);
+    if (strcmp(greeting->name, "@control") == 0)
+        mux_control_add(relay->controls, fd, greeting->answers, &peer);
+    else
+        mux_open(relay, fd, greeting->name, greeting->answers, &peer);
+    mux_peer_clear(&peer);
+}
+
 static void on_visitor(MuxWatch *watch)
 {
     Visitor *visitor = mux_container(watch, Visitor, watch);
-    MuxApps *apps = visitor->apps;
     MuxGreeting *greeting = &visitor->greeting;
     size_t before = greeting->length;
     int r = mux_greeting_read(greeting, watch->fd);
@@ -145,10 +103,7 @@ static void on_visitor(MuxWatch *watch)
     }
     int fd = watch->fd;
     mux_watch_stop(watch);
-    if (strcmp(greeting->name, "@control") == 0)
-        mux_control_add(apps->controls, fd, greeting->answers);
-    else
-        open_channel(apps->relay, fd, greeting->name, greeting->answers);
+    serve(visitor, fd);
     visitor_free(visitor);
 }
 
@@ -169,16 +124,30 @@ static gboolean on_timer(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-static void add_visitor(MuxApps *apps, int fd)
+// Whoever has been silent longest goes: most say their name at once, and must not suffer from those
+// who do not.
+static void make_room(MuxApps *apps)
 {
+    MuxList *first = mux_list_first(&apps->visitors);
+
+    if (first)
+        visitor_free(mux_container(first, Visitor, node));
+}
+
+static void add_visitor(void *user, int fd)
+{
+    MuxApps *apps = user;
     Visitor *visitor = g_new0(Visitor, 1);
 
+    if (apps->count >= MIN(VISITORS_MAX, (guint)apps->relay->most_fd / 4))
+        make_room(apps);
     visitor->apps = apps;
     visitor->since_us = g_get_monotonic_time();
     mux_watch_init(&visitor->watch);
     mux_list_init(&visitor->node);
     mux_list_append(&apps->visitors, &visitor->node);
     apps->count++;
+    apps->relay->sockets++;
     int r = mux_watch_start(&visitor->watch, apps->relay->loop, fd, EPOLLIN, on_visitor);
     if (r < 0) {
         close(fd);
@@ -187,17 +156,6 @@ static void add_visitor(MuxApps *apps, int fd)
     }
     if (!apps->timer)
         apps->timer = g_timeout_add_seconds(1, on_timer, apps);
-}
-
-// Whoever has been silent longest goes: most say their name at once, and must not suffer from those
-// who do not.
-static void make_room(MuxApps *apps, bool none_left)
-{
-    MuxList *first = mux_list_first(&apps->visitors);
-    guint most = MIN(VISITORS_MAX, (guint)apps->relay->most_fd / 4);
-
-    if (first && (none_left || apps->count >= most))
-        visitor_free(mux_container(first, Visitor, node));
 }
 
 static int open_reserve(void)
@@ -213,15 +171,15 @@ static void complain(MuxApps *apps)
 }
 
 // Not one descriptor is left. Whoever waits is turned away, rather than left waiting.
-static void turn_away(MuxApps *apps)
+static void turn_away(MuxApps *apps, MuxListener *listener)
 {
     complain(apps);
     close(apps->reserve);
-    int fd = mux_listener_accept(&apps->listener);
+    int fd = mux_listener_accept(listener);
     if (fd >= 0)
         close(fd);
     else // not even so: with the next connection
-        mux_watch_drained(&apps->listener.watch, EPOLLIN);
+        mux_watch_drained(&listener->watch, EPOLLIN);
     apps->reserve = open_reserve();
 }
 
@@ -235,49 +193,53 @@ static int most_fd_for(const MuxApps *apps, int fd)
     return apps->relay->most_fd + (privileged ? KEPT_FOR_ADMIN : 0);
 }
 
-static void welcome(MuxApps *apps, int fd)
+// Whether there is a descriptor for it beside those that are kept.
+static bool admits(MuxApps *apps, int fd)
 {
-    bool none_left = fd >= apps->relay->most_fd;
+    if (fd < apps->relay->most_fd)
+        return true;
+    make_room(apps);
+    complain(apps);
+    return fd < most_fd_for(apps, fd);
+}
 
-    make_room(apps, none_left);
-    if (none_left)
-        complain(apps);
-    if (fd >= most_fd_for(apps, fd))
-        close(fd);
-    else
-        add_visitor(apps, fd);
+void mux_apps_accept(MuxApps *apps, MuxListener *listener, void (*fn)(void *user, int fd),
+                     void *user)
+{
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int fd = mux_listener_accept(listener);
+        if (fd >= 0 && admits(apps, fd)) {
+            fn(user, fd);
+        } else if (fd >= 0) {
+            close(fd);
+        } else if (fd == -EMFILE || fd == -ENFILE) {
+            turn_away(apps, listener);
+            return;
+        } else if (fd != -EINTR && fd != -ECONNABORTED) {
+            // Nobody waits; or there is no memory, and trying at once would be trying without end.
+            mux_watch_drained(&listener->watch, EPOLLIN);
+            return;
+        }
+    }
 }
 
 static void on_listener(MuxWatch *watch)
 {
     MuxApps *apps = mux_container(watch, MuxApps, listener.watch);
 
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = mux_listener_accept(&apps->listener);
-        if (fd >= 0) {
-            welcome(apps, fd);
-        } else if (fd == -EMFILE || fd == -ENFILE) {
-            turn_away(apps);
-            return;
-        } else if (fd != -EINTR && fd != -ECONNABORTED) {
-            // Nobody waits; or there is no memory, and trying at once would be trying without end.
-            mux_watch_drained(watch, EPOLLIN);
-            return;
-        }
-    }
+    mux_apps_accept(apps, &apps->listener, add_visitor, apps);
 }
 
-MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error)
+MuxApps *mux_apps_new(MuxRelay *relay, const char *path, const MuxAccess *access, GError **error)
 {
     MuxApps *apps = g_new0(MuxApps, 1);
 
     apps->relay = relay;
     apps->reserve = open_reserve();
-    apps->controls = mux_controls_new(relay);
     mux_bucket_init(&apps->complaints, 1, 1, mux_loop_now(relay->loop));
     mux_list_init(&apps->visitors);
     mux_listener_init(&apps->listener);
-    if (mux_listener_open(&apps->listener, relay->loop, path, 0666, on_listener, error))
+    if (mux_listener_open(&apps->listener, relay->loop, path, access, on_listener, error))
         return apps;
     return mux_apps_free(apps);
 }
@@ -293,7 +255,6 @@ MuxApps *mux_apps_free(MuxApps *apps)
         visitor_free(mux_container(first, Visitor, node));
     if (apps->timer)
         g_source_remove(apps->timer);
-    mux_controls_free(apps->controls);
     if (apps->reserve >= 0)
         close(apps->reserve);
     g_free(apps);

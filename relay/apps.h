@@ -6,10 +6,18 @@
 
 #include <glib.h>
 
+#include "access.h"
+#include "listener.h"
 #include "relay.h"
 
-// Listens at `path`, for everybody. NULL with an error.
-MuxApps *mux_apps_new(MuxRelay *relay, const char *path, GError **error);
+// Listens at `path`. NULL with an error.
+MuxApps *mux_apps_new(MuxRelay *relay, const char *path, const MuxAccess *access, GError **error);
 // Closes the socket, removes it, and drops those who have not yet said a name. NULL is fine;
 // returns NULL.
 MuxApps *mux_apps_free(MuxApps *apps);
+
+// Takes those who wait at a listener, be it this one or another, and hands each to `fn`, as long as
+// there are descriptors for them; those for whom there are none are turned away. To be called from
+// the listener's function.
+void mux_apps_accept(MuxApps *apps, MuxListener *listener, void (*fn)(void *user, int fd),
+                     void *user);

@@ -101,12 +101,10 @@ static void prepare_child(gpointer user)
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
 }
 
-int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use, MuxChild **link,
-                      int *ret_fd)
+int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,
+                      const char *const *environment, MuxChild **link, int *ret_fd)
 {
     g_autoptr(GError) error = NULL;
-    // Who tells systemd how the daemon is, is the daemon.
-    g_auto(GStrv) environment = g_environ_unsetenv(g_get_environ(), "NOTIFY_SOCKET");
     int ends[2];
     GPid pid;
 
@@ -116,7 +114,7 @@ int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use, M
     (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
     // Nothing of ours is inherited, since all is close-on-exec.
     bool started = g_spawn_async_with_pipes_and_fds(
-        NULL, (const gchar *const *)service->argv, (const gchar *const *)environment,
+        NULL, (const gchar *const *)service->argv, environment,
         G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, prepare_child, services,
         ends[1], ends[1], -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
     close(ends[1]);

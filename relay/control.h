@@ -5,17 +5,54 @@
 //
 //     {"verb": "status"}  ->  {"ok": true, …}
 //     anything else       ->  {"ok": false, "error": {"code": "…", "text": "…"}}
+//
+// Between the answers there may be events, {"event": …}, for those who asked for them, and for
+// those who registered a service.
 #pragma once
 
+#include <json-c/json.h>
 #include <stdbool.h>
 
+#include "peer.h"
 #include "relay.h"
 
 typedef struct MuxControls MuxControls;
+typedef struct MuxControl MuxControl;
 
 MuxControls *mux_controls_new(MuxRelay *relay);
 // Closes them all. NULL is fine; returns NULL.
 MuxControls *mux_controls_free(MuxControls *controls);
-// Makes a control connection of the socket, which is the controls' from now on. `answers`: OK comes
-// first.
-void mux_control_add(MuxControls *controls, int fd, bool answers);
+// Makes a control connection of the socket, which is the controls' from now on, as is what `peer`
+// owns. `answers`: OK comes first.
+void mux_control_add(MuxControls *controls, int fd, bool answers, MuxPeer *peer);
+
+// --- events for subscribers
+
+// Who may see an event, and how much of it.
+typedef struct MuxAudience {
+    const char *service; // only those whom the policy lets open it; NULL: everybody
+    const char *name;    // what "service" is for the owner and for privileged users; NULL: the same
+    uid_t owner;
+} MuxAudience;
+
+// Whether anybody subscribes to that topic (events.h).
+bool mux_controls_want(const MuxControls *controls, unsigned topic);
+// Sends an event, which is used up, to all subscribers. `audience` NULL: everybody may see it.
+void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *event,
+                          const MuxAudience *audience);
+
+// --- what verbs and services do with one
+
+MuxRelay *mux_control_relay(const MuxControl *control);
+const MuxPeer *mux_control_peer(const MuxControl *control);
+void mux_control_subscribe(MuxControl *control, unsigned topics);
+// How many services the same user's connections have registered.
+unsigned mux_control_registered(const MuxControl *control);
+
+#define MUX_CONTROL_BUSY 1 // what it was sent before has not been read yet
+
+// Sends an event, which is used up, with a descriptor, which stays the caller's. 0, the above, or a
+// negative errno.
+int mux_control_hand(MuxControl *control, json_object *event, int fd);
+// Tells it that one of its registrations has ended.
+void mux_control_unregistered(MuxControl *control, const char *service, const char *why);

@@ -18,11 +18,15 @@
 #include <unistd.h>
 
 #include "apps.h"
+#include "config.h"
+#include "control.h"
+#include "discovery.h"
+#include "events.h"
+#include "expose.h"
 #include "json.h"
 #include "link.h"
 #include "log.h"
 #include "notify.h"
-#include "proto/limits.h"
 #include "services.h"
 
 #define DESCRIPTORS_KEPT 64
@@ -86,64 +90,41 @@ static int parse_options(MuxDaemon *daemon, int argc, char **argv)
 
 // --- configuration
 
-static bool known_keys(const MuxDaemonKind *kind, json_object *config, GError **error)
+static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
 {
-    static const char *const common[] = {"socket", "services", "limits", NULL};
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    MuxPolicy *policy = daemon->relay.policy;
 
-    g_strv_builder_addv(builder, (const char **)common);
-    g_strv_builder_addv(builder, (const char **)kind->keys);
-    g_auto(GStrv) known = g_strv_builder_end(builder);
-    return mux_json_known(config, (const char *const *)known, error);
-}
-
-static bool read_limits(json_object *config, MuxLimits *ret_limits, GError **error)
-{
-    static const char *const known[] = {"channels", "budget_bytes", NULL};
-    json_object *object = NULL;
-    guint64 channels = 0, budget = 0;
-
-    if (!mux_json_object(config, "limits", &object, error))
-        return false;
-    if (object &&
-        (!mux_json_known(object, known, error) ||
-         !mux_json_number(object, "channels", 1, 1000000, &channels, error) ||
-         !mux_json_number(object, "budget_bytes", 1 << 20, (guint64)1 << 40, &budget, error)))
-        return false;
-    guint64 least = (channels ? channels : MUX_CHANNELS_DEFAULT) * MUX_BUDGET_LEAST;
-    if (budget && budget < least) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "\"limits\": \"budget_bytes\" must be at least %d for each of \"channels\", "
-                    "so %" G_GUINT64_FORMAT,
-                    MUX_BUDGET_LEAST, least);
-        return false;
-    }
-    *ret_limits = (MuxLimits){.channels = (uint32_t)channels, .budget = budget};
-    return true;
-}
-
-static bool apply_config(MuxDaemon *daemon, json_object *config, GError **error)
-{
-    const char *socket = NULL, *services = NULL;
-    MuxLimits before = daemon->relay.limits, limits;
-
-    if (!known_keys(daemon->kind, config, error) ||
-        !mux_json_string(config, "socket", &socket, error) ||
-        !mux_json_string(config, "services", &services, error) ||
-        !read_limits(config, &limits, error))
-        return false;
-    daemon->relay.limits = limits; // for the links that are made now
-    if (!daemon->kind->configure(daemon, config, error)) {
-        daemon->relay.limits = before;
-        return false;
-    }
+    daemon->relay.policy = config->policy;
+    config->policy = policy;
+    daemon->relay.users = config->users;
     if (!daemon->socket) // where the socket is does not change while it is in use
-        daemon->socket = g_strdup(socket ? socket : daemon->kind->socket);
+        daemon->socket = g_strdup(config->socket ? config->socket : daemon->kind->socket);
+    daemon->access = config->access;
+    mux_exposes_commit(daemon->exposes);
     if (!daemon->services_given) {
         g_free(daemon->services);
-        daemon->services = g_strdup(services ? services : daemon->kind->services);
+        daemon->services = g_strdup(config->services ? config->services : daemon->kind->services);
     }
-    return true;
+}
+
+static bool apply_config(MuxDaemon *daemon, json_object *object, GError **error)
+{
+    MuxLimits before = daemon->relay.limits;
+    MuxConfig config;
+
+    if (!mux_config_read(object, daemon->kind->keys, &config, error))
+        return false;
+    daemon->relay.limits = config.limits; // for the links that are made now
+    bool good = mux_exposes_prepare(daemon->exposes, config.expose, error) &&
+                daemon->kind->configure(daemon, object, error);
+    if (good) {
+        put_in_force(daemon, &config);
+    } else {
+        mux_exposes_undo(daemon->exposes);
+        daemon->relay.limits = before;
+    }
+    mux_config_clear(&config);
+    return good;
 }
 
 static bool load_config(MuxDaemon *daemon, GError **error)
@@ -155,19 +136,30 @@ static bool load_config(MuxDaemon *daemon, GError **error)
     if (!config)
         return false;
     bool good = apply_config(daemon, config, error);
-    json_object_put(config);
     if (!good && !missing && (*error)->domain != G_OPTION_ERROR)
-        g_prefix_error(error, "%s: ", file);
+        mux_json_blame(config, file, error);
+    json_object_put(config);
     return good;
 }
 
 static bool load_services(MuxDaemon *daemon, GError **error)
 {
+    const char *const folders[] = {daemon->services, NULL};
+
+    mux_watcher_set(daemon->watcher, folders); // first, so that nothing changes unseen
     // A default folder that is not there is an empty one.
     if (strcmp(daemon->services, daemon->kind->services) == 0 &&
         !g_file_test(daemon->services, G_FILE_TEST_EXISTS))
         return true;
     return mux_services_load(daemon->relay.services, daemon->services, error);
+}
+
+static void on_services_changed(void *user)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!load_services(user, &error))
+        g_warning("services not reloaded: %s", error->message);
 }
 
 // --- signals
@@ -234,6 +226,18 @@ static struct rlimit raise_descriptor_limit(MuxRelay *relay)
 
 // --- start and end
 
+// Whoever looks for services is told, on this side and on the other.
+static void on_service_changed(void *user, const MuxService *service, MuxChange change)
+{
+    MuxRelay *relay = user;
+
+    for (guint i = 0; i < relay->links->len; i++) {
+        MuxLink *link = g_ptr_array_index(relay->links, i);
+        mux_discovery_offer(link->discovery, service->name);
+    }
+    mux_event_offer(relay, service, change);
+}
+
 static bool start(MuxDaemon *daemon, GError **error)
 {
     MuxRelay *relay = &daemon->relay;
@@ -245,11 +249,14 @@ static bool start(MuxDaemon *daemon, GError **error)
     }
     relay->role = daemon->kind->role;
     struct rlimit descriptors = raise_descriptor_limit(relay);
-    relay->services = mux_services_new(&descriptors);
+    relay->controls = mux_controls_new(relay);
+    relay->services = mux_services_new(&descriptors, on_service_changed, relay);
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
+    daemon->exposes = mux_exposes_new(relay);
+    daemon->watcher = mux_watcher_new(relay->loop, on_services_changed, daemon);
     if (!load_config(daemon, error) || !load_services(daemon, error))
         return false;
-    relay->apps = mux_apps_new(relay, daemon->socket, error);
+    relay->apps = mux_apps_new(relay, daemon->socket, &daemon->access, error);
     return relay->apps != NULL;
 }
 
@@ -257,12 +264,17 @@ static void finish(MuxDaemon *daemon)
 {
     MuxRelay *relay = &daemon->relay;
 
+    mux_watcher_free(daemon->watcher);
     mux_apps_free(relay->apps);
+    mux_exposes_free(daemon->exposes);
+    mux_controls_free(relay->controls);
+    relay->controls = NULL;
     if (daemon->kind->finish)
         daemon->kind->finish(daemon);
     if (relay->links)
         g_ptr_array_unref(relay->links);
     mux_services_free(relay->services);
+    mux_policy_free(relay->policy);
     mux_loop_free(relay->loop);
     g_free(daemon->socket);
     g_free(daemon->config);

@@ -8,7 +8,10 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
+#include "access.h"
+#include "expose.h"
 #include "relay.h"
+#include "watcher.h"
 
 typedef struct MuxDaemon MuxDaemon;
 
@@ -38,6 +41,9 @@ struct MuxDaemon {
     void *user;
     GMainLoop *main;
     char *socket, *config, *services; // as in force; the command line's win
+    MuxAccess access;                 // to the socket
+    MuxExposes *exposes;
+    MuxWatcher *watcher; // of the services' folder
     bool config_given, services_given;
 };
 

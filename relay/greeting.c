@@ -14,8 +14,9 @@
 
 #include "proto/name.h"
 
-#define PIPE_PREFIX "pipe:"
-#define SHOWN_MAX   40
+#define PIPE_PREFIX    "pipe:"
+#define CONNECT_PREFIX "CONNECT "
+#define SHOWN_MAX      40
 
 static const char *find_end(const char *bytes, size_t size)
 {
@@ -25,14 +26,16 @@ static const char *find_end(const char *bytes, size_t size)
     return NULL;
 }
 
-static void drop_prefix(MuxGreeting *greeting)
+// Whether it was there.
+static bool drop_prefix(MuxGreeting *greeting, const char *prefix)
 {
-    size_t prefix = strlen(PIPE_PREFIX);
+    size_t length = strlen(prefix);
 
-    if (greeting->length >= prefix && memcmp(greeting->name, PIPE_PREFIX, prefix) == 0) {
-        greeting->length -= prefix;
-        memmove(greeting->name, greeting->name + prefix, greeting->length + 1);
-    }
+    if (greeting->length < length || memcmp(greeting->name, prefix, length) != 0)
+        return false;
+    greeting->length -= length;
+    memmove(greeting->name, greeting->name + length, greeting->length + 1);
+    return true;
 }
 
 int mux_greeting_read(MuxGreeting *greeting, int fd)
@@ -54,10 +57,12 @@ int mux_greeting_read(MuxGreeting *greeting, int fd)
         greeting->length += take;
         return greeting->length < sizeof(greeting->name) ? MUX_GREETING_MORE : MUX_GREETING_BAD;
     }
-    greeting->answers = *end == '\n';
+    greeting->answers = *end == '\n' ? MUX_ANSWERS_LINE : MUX_ANSWERS_NONE;
     greeting->length += take - 1;
     greeting->name[greeting->length] = '\0';
-    drop_prefix(greeting);
+    (void)drop_prefix(greeting, PIPE_PREFIX);
+    if (greeting->answers && drop_prefix(greeting, CONNECT_PREFIX))
+        greeting->answers = MUX_ANSWERS_CONNECT;
     return 0;
 }
 
@@ -86,7 +91,8 @@ static const char *explain(MuxCode code)
     return "its handler would not take the connection";
 }
 
-void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *name, const char *why)
+void mux_greeting_refuse(int fd, MuxAnswers answers, uint32_t code, const char *name,
+                         const char *why)
 {
     // What an app may be told is a fixed list.
     MuxCode told = code == MUX_CODE_CLOSED || code >= MUX_CODES ? MUX_CODE_REFUSED : code;

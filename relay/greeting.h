@@ -11,12 +11,19 @@
 #include "proto/limits.h"
 
 // On the host's socket the VM's name and a slash stand in front.
-#define MUX_GREETING_MAX (sizeof("pipe:") + MUX_SERVICE_MAX + MUX_NAME_MAX)
+#define MUX_GREETING_MAX (sizeof("CONNECT ") + MUX_SERVICE_MAX + MUX_NAME_MAX)
+
+// What an app is told of its open.
+typedef enum MuxAnswers {
+    MUX_ANSWERS_NONE,    // "name\0": nothing
+    MUX_ANSWERS_LINE,    // "name\n": OK or ERR
+    MUX_ANSWERS_CONNECT, // "CONNECT name\n": OK and a number, or ERR, as Firecracker does it
+} MuxAnswers;
 
 typedef struct MuxGreeting {
     char name[MUX_GREETING_MAX + 1]; // ends in NUL when done
     size_t length;
-    bool answers; // ended with '\n': OK or ERR is answered
+    uint8_t answers; // MuxAnswers
 } MuxGreeting;
 
 #define MUX_GREETING_MORE 1 // the rest has not come yet
@@ -28,4 +35,5 @@ int mux_greeting_read(MuxGreeting *greeting, int fd);
 
 // Tells an app, if it wants to know, that its channel to `name` was not opened. `code` is a MuxCode
 // or a later version's; `why` is for people, and NULL for what the code means.
-void mux_greeting_refuse(int fd, bool answers, uint32_t code, const char *name, const char *why);
+void mux_greeting_refuse(int fd, MuxAnswers answers, uint32_t code, const char *name,
+                         const char *why);

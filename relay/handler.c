@@ -6,25 +6,40 @@
 // there.
 
 #include <errno.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/socket.h>
+
+#include "control.h"
+#include "discovery.h"
+#include "events.h"
 #include "joint.h"
+#include "preamble.h"
 #include "proto/limits.h"
 
 #define BUSY_RETRY_MS 20
+#define WAITING_MAX   64 // channels for a program that registered, and does not read
 
 static void try_connect(MuxJoint *joint);
 
 static void refuse(MuxJoint *joint, MuxCode code, const char *why)
 {
     mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' refused: %s", joint->name, why);
+    mux_event_channel_refused(joint->link, joint->name, "in", &joint->caller, code);
     joint->link->refused++;
     mux_joint_free(joint, code);
 }
 
 static void accept_channel(MuxJoint *joint)
 {
+    int r = mux_preamble_send(joint);
+
+    if (r < 0) {
+        refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
+        return;
+    }
     joint->use->connecting--;
     joint->link->opened++;
     mux_channel_accept(joint->channel, joint);
@@ -57,7 +72,9 @@ static void on_connected(MuxWatch *watch)
 
 static void adopt(MuxJoint *joint, int fd, bool connecting)
 {
-    if (fd >= joint->link->relay->most_fd) {
+    const MuxLink *link = joint->link;
+
+    if (fd >= link->relay->most_fd || !mux_relay_has_room(link->relay, link->sockets)) {
         close(fd);
         refuse(joint, MUX_CODE_LIMIT, "no file descriptors left (see LimitNOFILE, ulimit -n)");
         return;
@@ -80,6 +97,40 @@ static MuxCode failure_code(int r)
                                                                          : MUX_CODE_REFUSED;
 }
 
+// The registrant is sent one end of a socket pair; ours comes back. As mux_address_connect().
+static int hand_over(MuxJoint *joint, int *ret_fd)
+{
+    MuxControl *registrant = joint->service->registrant;
+    int ends[2];
+
+    if (!registrant)
+        return -ECONNREFUSED;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    json_object *event = json_object_new_object();
+    json_object_object_add(event, "event", json_object_new_string("channel"));
+    mux_preamble_add(event, joint);
+    int r = mux_control_hand(registrant, event, ends[1]);
+    close(ends[1]);
+    if (r == 0) {
+        // The other end blocks, as programs expect; ours does not.
+        (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
+        *ret_fd = ends[0];
+        return 0;
+    }
+    close(ends[0]);
+    return r == MUX_CONTROL_BUSY ? MUX_CONNECT_BUSY : r;
+}
+
+static int start_handler(MuxJoint *joint, int *ret_fd)
+{
+    MuxServices *services = joint->link->relay->services;
+    g_auto(GStrv) environment = mux_preamble_environment(joint);
+
+    return mux_service_spawn(services, joint->service, joint->use, (const char *const *)environment,
+                             &joint->child, ret_fd);
+}
+
 // As mux_address_connect(). Starting a program costs more than anything else that the other side
 // can ask for, so that has its pace, and who comes faster waits.
 static int reach_handler(MuxJoint *joint, int *ret_fd)
@@ -87,14 +138,16 @@ static int reach_handler(MuxJoint *joint, int *ret_fd)
     MuxLink *link = joint->link;
     MuxService *service = joint->service;
 
-    if (!service->argv)
+    if (service->kind == MUX_SERVICE_CONNECT)
         return mux_address_connect(&service->address, ret_fd);
+    if (service->kind == MUX_SERVICE_ACCEPT)
+        return hand_over(joint, ret_fd);
     // One whose channel has ended may take a moment to end itself, and is a process until then.
     if (joint->use->children >= service->max_channels)
         return MUX_CONNECT_BUSY;
     if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
         return MUX_CONNECT_BUSY;
-    return mux_service_spawn(link->relay->services, service, joint->use, &joint->child, ret_fd);
+    return start_handler(joint, ret_fd);
 }
 
 static void try_connect(MuxJoint *joint)
@@ -103,58 +156,86 @@ static void try_connect(MuxJoint *joint)
     int fd = -1;
     int r = reach_handler(joint, &fd);
 
-    joint->tcp = !service->argv && service->address.tcp;
+    joint->tcp = service->kind == MUX_SERVICE_CONNECT && service->address.tcp;
     if (r == MUX_CONNECT_BUSY)
         joint->retry = g_timeout_add(BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
         refuse(joint, failure_code(r),
-               service->argv ? "its program could not be started" : g_strerror(-r));
+               service->kind == MUX_SERVICE_EXEC ? "its program could not be started"
+                                                 : g_strerror(-r));
     else
         adopt(joint, fd, r == MUX_CONNECTING);
 }
 
-static size_t service_length(const char *name, size_t length)
+// Whether the VM may open one more this second.
+static bool keeps_pace(const MuxService *service, MuxUse *use, uint64_t now_us)
 {
-    const char *colon = memchr(name, ':', length);
-    return colon ? (size_t)(colon - name) : length;
+    if (service->max_opens == 0)
+        return true;
+    if (use->opens.burst != service->max_opens) // the first, or a reload changed it
+        mux_bucket_init(&use->opens, service->max_opens, service->max_opens, now_us);
+    return mux_bucket_take(&use->opens, now_us);
 }
 
 // Why the service cannot take another channel now, or NULL.
-static const char *too_much(const MuxService *service, const MuxUse *use)
+static const char *too_much(const MuxService *service, MuxUse *use, uint64_t now_us)
 {
+    bool accept = service->kind == MUX_SERVICE_ACCEPT;
+
     if (use->channels >= service->max_channels)
         return "the service's \"max_channels\" are open";
     // A handler that hangs must not take all the opens that may be waiting for an answer.
-    if (use->connecting >= MUX_PENDING_DEFAULT / 2)
+    if (use->connecting >= (accept ? WAITING_MAX : MUX_PENDING_DEFAULT / 2))
         return "its handler does not take those that wait already";
+    if (!keeps_pace(service, use, now_us))
+        return "more than the service's \"max_opens_per_second\"";
     return NULL;
 }
 
-void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length)
+// Finds the service that it is for, and counts it there. False when it was refused.
+static bool enter_service(MuxJoint *joint)
 {
-    MuxService *service =
-        mux_services_find(link->relay->services, name, service_length(name, length));
-    MuxJoint *joint = mux_joint_new(link, MUX_JOINT_CONNECTING, name, length);
+    MuxLink *link = joint->link;
+    const char *name = joint->name;
+    MuxService *service = mux_services_find(link->relay->services, name, strcspn(name, ":"));
 
-    joint->channel = channel;
-    mux_channel_set_user(channel, joint);
     if (!service) {
         refuse(joint, MUX_CODE_NO_SERVICE, "no such service");
-        return;
+        return false;
     }
     if (!mux_service_allows(service, link->name)) {
         refuse(joint, MUX_CODE_DENIED, "the service's \"vms\" do not have this VM");
-        return;
+        return false;
     }
     MuxUse *use = mux_service_use(service, link->name);
-    const char *full = too_much(service, use);
+    const char *full = too_much(service, use, mux_loop_now(link->relay->loop));
     if (full) {
         refuse(joint, MUX_CODE_LIMIT, full);
-        return;
+        return false;
     }
     joint->service = mux_service_ref(service);
     joint->use = use;
     use->channels++;
     use->connecting++;
-    try_connect(joint);
+    return true;
+}
+
+void mux_joint_take(MuxLink *link, const MuxEvent *event)
+{
+    const char *name = (const char *)event->data;
+
+    if (mux_name_own(name, event->size)) {
+        if (event->size == strlen(MUX_DISCOVERY_NAME) &&
+            memcmp(name, MUX_DISCOVERY_NAME, event->size) == 0)
+            mux_discovery_take(link->discovery, event->channel);
+        else
+            mux_channel_close(event->channel, MUX_CODE_NO_SERVICE);
+        return;
+    }
+    MuxJoint *joint = mux_joint_new(link, MUX_JOINT_CONNECTING, name, event->size);
+    joint->channel = event->channel;
+    joint->caller = *event->caller;
+    mux_channel_set_user(joint->channel, joint);
+    if (enter_service(joint))
+        try_connect(joint);
 }

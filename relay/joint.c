@@ -18,10 +18,15 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "discovery.h"
+#include "events.h"
 #include "greeting.h"
+#include "link-session.h"
 
 #define PIECES 64
 
@@ -36,6 +41,8 @@ MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, si
     mux_watch_init(&joint->watch);
     mux_list_init(&joint->node);
     mux_list_append(&link->unsettled, &joint->node);
+    link->sockets++;
+    link->relay->sockets++;
     mux_link_kick(link);
     return joint;
 }
@@ -50,10 +57,28 @@ static void close_socket(MuxJoint *joint, bool reset)
     mux_watch_close(&joint->watch);
 }
 
+// Takes back what it counts for.
+static void uncount(MuxJoint *joint)
+{
+    MuxLink *link = joint->link;
+
+    link->sockets--;
+    link->relay->sockets--;
+    link->own -= joint->own;
+    mux_user_leave(link->users, joint->user);
+    if (joint->service) {
+        joint->use->channels--;
+        joint->use->connecting -= joint->state == MUX_JOINT_CONNECTING;
+        mux_service_unref(joint->service);
+    }
+}
+
 static void end(MuxJoint *joint, MuxCode code, bool reset)
 {
     g_debug("link %s: channel to '%s' %s", joint->link->name, joint->name,
             reset ? mux_code_name(code) : "done");
+    if (joint->state == MUX_JOINT_JOINED)
+        mux_event_channel_closed(joint, code, !reset);
     close_socket(joint, reset);
     if (joint->retry)
         g_source_remove(joint->retry);
@@ -63,11 +88,7 @@ static void end(MuxJoint *joint, MuxCode code, bool reset)
     mux_link_kick(joint->link);
     mux_list_remove(&joint->node);
     mux_backlog_clear(&joint->backlog);
-    if (joint->service) {
-        joint->use->channels--;
-        joint->use->connecting -= joint->state == MUX_JOINT_CONNECTING;
-        mux_service_unref(joint->service);
-    }
+    uncount(joint);
     g_free(joint->name);
     g_free(joint);
 }
@@ -260,33 +281,98 @@ void mux_joint_settle(MuxJoint *joint)
 {
     g_debug("link %s: channel to '%s' open", joint->link->name, joint->name);
     joint->state = MUX_JOINT_JOINED;
+    mux_event_channel_opened(joint);
     mux_list_append(&joint->link->joints, &joint->node);
     joint->watch.fn = on_socket;
     want(joint);
 }
 
+// An app that does not take a few bytes is gone; that shows when its socket is read.
+static void say_ok(const MuxJoint *joint)
+{
+    char line[32] = "OK\n";
+    MuxChannelInfo info;
+
+    if (joint->answers == MUX_ANSWERS_NONE)
+        return;
+    mux_channel_info(joint->channel, &info);
+    if (joint->answers == MUX_ANSWERS_CONNECT)
+        (void)snprintf(line, sizeof(line), "OK %u\n", info.id);
+    (void)send(joint->watch.fd, line, strlen(line), MSG_NOSIGNAL);
+}
+
 void mux_joint_accepted(MuxJoint *joint)
 {
-    // An app that does not take three bytes is gone; that shows when its socket is read.
-    if (joint->answers)
-        (void)send(joint->watch.fd, "OK\n", 3, MSG_NOSIGNAL);
-    joint->link->opened++;
+    say_ok(joint);
+    joint->link->opened += !joint->own;
     mux_joint_settle(joint);
+}
+
+// The channel was not opened, and who opened it is told so.
+static void refused(MuxJoint *joint, uint32_t code)
+{
+    MuxLink *link = joint->link;
+
+    if (joint->own) {
+        mux_discovery_refused(link->discovery);
+        return;
+    }
+    mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->name, NULL);
+    mux_event_channel_refused(link, joint->name, "out", &joint->caller, code);
+    link->refused++;
 }
 
 void mux_joint_reset(MuxJoint *joint, uint32_t code)
 {
-    if (joint->state == MUX_JOINT_OPENING) {
-        mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->name, NULL);
-        joint->link->refused++;
-    }
-    end(joint, MUX_CODE_CLOSED, true);
+    if (joint->state == MUX_JOINT_OPENING)
+        refused(joint, code);
+    end(joint, code, true);
 }
 
 void mux_joint_expire(MuxJoint *joint)
 {
     mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' timed out", joint->name);
     if (joint->state == MUX_JOINT_OPENING)
-        mux_greeting_refuse(joint->watch.fd, joint->answers, MUX_CODE_TIMEOUT, joint->name, NULL);
+        refused(joint, MUX_CODE_TIMEOUT);
+    else
+        mux_event_channel_refused(joint->link, joint->name, "in", &joint->caller, MUX_CODE_TIMEOUT);
     end(joint, MUX_CODE_TIMEOUT, true);
+}
+
+// --- the daemon's own
+
+static MuxJoint *own_new(MuxLink *link, MuxJointState state, const char *name, int fd)
+{
+    MuxJoint *joint = mux_joint_new(link, state, name, strlen(name));
+
+    joint->own = true;
+    link->own++;
+    if (mux_watch_start(&joint->watch, link->relay->loop, fd, 0, NULL) < 0)
+        close(fd);
+    return joint;
+}
+
+bool mux_joint_open_own(MuxLink *link, const char *name, int fd)
+{
+    MuxJoint *joint = own_new(link, MUX_JOINT_OPENING, name, fd);
+    const MuxOpening opening = {
+        .name = name, .length = strlen(name), .nonce = mux_link_nonce(), .user = joint};
+
+    if (joint->watch.fd >= 0 && mux_session_open(link->session, &opening, &joint->channel) == 0)
+        return true;
+    mux_joint_free(joint, MUX_CODE_CLOSED);
+    return false;
+}
+
+void mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd)
+{
+    MuxJoint *joint = own_new(link, MUX_JOINT_CONNECTING, name, fd);
+
+    joint->channel = channel;
+    if (joint->watch.fd < 0) {
+        mux_joint_free(joint, MUX_CODE_LIMIT);
+        return;
+    }
+    mux_channel_accept(channel, joint);
+    mux_joint_settle(joint);
 }

@@ -29,9 +29,12 @@ typedef struct MuxJoint {
     MuxUse *use;         // what the link has of it
     MuxChild *child;     // the handler, when it was started for this channel
     uint64_t since_us;
-    guint retry;   // GLib source: the handler's queue was full
-    uint8_t state; // MuxJointState
-    bool answers;  // the app is told OK or ERR
+    guint retry;      // GLib source: the handler's queue was full
+    MuxCaller caller; // who opened it
+    MuxUser *user;    // to whom it is counted; NULL for root, and on the handler's side
+    uint8_t state;    // MuxJointState
+    uint8_t answers;  // MuxAnswers: what the app is told
+    bool own;         // the daemon's: neither counted nor shown
     bool tcp;
     bool offered; // the session knows that the socket has something
     bool broken;  // the socket failed: to be ended after the turn
@@ -47,11 +50,17 @@ void mux_joint_settle(MuxJoint *joint);
 // Ends it, and its channel with RESET if that is still open.
 void mux_joint_free(MuxJoint *joint, MuxCode code);
 
+// A channel whose local end is the daemon itself, with `fd`, which becomes the joint's; these two
+// are for discovery.c. Opens it; false when that is not possible, with `fd` closed.
+bool mux_joint_open_own(MuxLink *link, const char *name, int fd);
+// Accepts it.
+void mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd);
+
 // --- what its link calls
 
 // handler.c: a channel was opened by the other side; joins it to its service's handler, or refuses
 // it.
-void mux_joint_take(MuxLink *link, MuxChannel *channel, const char *name, size_t length);
+void mux_joint_take(MuxLink *link, const MuxEvent *event);
 void mux_joint_accepted(MuxJoint *joint);
 // Bytes of the channel, in `n` pieces. The joint stays, whatever happens.
 void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, size_t n);

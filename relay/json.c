@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Errors are G_IO_ERROR_INVALID_DATA; the caller puts the file's name in front.
+// Errors are G_IO_ERROR_INVALID_DATA and begin with the key; mux_json_blame() puts file and line in
+// front. A loaded object keeps its text for that.
 
 #include "json.h"
 
@@ -46,6 +47,12 @@ json_object *mux_json_parse(const char *text, size_t length, GError **error)
     return NULL;
 }
 
+static void free_text(json_object *object, void *text)
+{
+    (void)object;
+    g_free(text);
+}
+
 json_object *mux_json_load(const char *file, GError **error)
 {
     g_autofree char *text = NULL;
@@ -69,9 +76,21 @@ json_object *mux_json_load(const char *file, GError **error)
     if (!g_file_get_contents(file, &text, &length, error))
         return NULL; // the error names the file
     json_object *object = mux_json_parse(text, length, error);
-    if (!object)
+    if (object)
+        json_object_set_userdata(object, g_steal_pointer(&text), free_text);
+    else
         g_prefix_error(error, "%s: ", file);
     return object;
+}
+
+void mux_json_blame(json_object *object, const char *file, GError **error)
+{
+    const char *text = json_object_get_userdata(object);
+    guint line = text && error && *error ? mux_json_line(text, (*error)->message) : 0;
+
+    if (line > 0)
+        g_prefix_error(error, "line %u: ", line);
+    g_prefix_error(error, "%s: ", file);
 }
 
 bool mux_json_known(json_object *object, const char *const *known, GError **error)
@@ -89,8 +108,7 @@ bool mux_json_known(json_object *object, const char *const *known, GError **erro
     return true;
 }
 
-// A string without a NUL, which would end it early.
-static bool is_text(json_object *value)
+bool mux_json_is_text(json_object *value)
 {
     return json_object_is_type(value, json_type_string) &&
            strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
@@ -102,7 +120,7 @@ bool mux_json_string(json_object *object, const char *key, const char **ret, GEr
 
     if (!json_object_object_get_ex(object, key, &value))
         return true;
-    if (!is_text(value))
+    if (!mux_json_is_text(value))
         return complain(error, key, "must be a string");
     *ret = json_object_get_string(value);
     return true;
@@ -120,7 +138,7 @@ bool mux_json_strings(json_object *object, const char *key, char ***ret, GError 
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (size_t i = 0; i < json_object_array_length(value); i++) {
         json_object *item = json_object_array_get_idx(value, i);
-        if (!is_text(item))
+        if (!mux_json_is_text(item))
             return complain(error, key, "must be a list of strings");
         g_strv_builder_add(builder, json_object_get_string(item));
     }

@@ -14,11 +14,21 @@
 
 // An object in a file. NULL with an error that has the file's name and the place.
 json_object *mux_json_load(const char *file, GError **error);
+// Puts the file's name, and the line, in front of an error about an object that was loaded from it.
+void mux_json_blame(json_object *object, const char *file, GError **error);
+// The line of what an error's message is about, which it begins with: "KEY", or
+// "KEY": number 2: "KEY" and so on. If the last of them is not there, of what it would be in. 0
+// when it begins with none.
+guint mux_json_line(const char *text, const char *message);
+#define MUX_JSON_NUMBER "number " // of a list's item in such a message, from 1
 // An object in `length` bytes. NULL with an error.
 json_object *mux_json_parse(const char *text, size_t length, GError **error);
 
 // Whether every key of `object` is one of `known` (ended by NULL). False with an error.
 bool mux_json_known(json_object *object, const char *const *known, GError **error);
+
+// Whether it is a string without a NUL, which would end it early.
+bool mux_json_is_text(json_object *value);
 
 // The value of a key: *ret is set when it is there. False with an error when it has another type.
 // Strings are lent by the object; lists of strings are the caller's (g_strfreev).

@@ -8,6 +8,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "discovery.h"
+#include "events.h"
 #include "proto/frame.h"
 #include "proto/limits.h"
 
@@ -100,6 +102,8 @@ void mux_link_session_ended(MuxLink *link, const char *why, const char *detail)
     link->end.when_us = mux_loop_now(link->relay->loop);
     link->end.channels = link->closed;
     link->closed = 0;
+    mux_discovery_end(link->discovery);
+    mux_event_link_down(link);
     mux_link_log(link, G_LOG_LEVEL_MESSAGE, "session ended: %s (%u channels closed)", link->end.why,
                  link->end.channels);
 }

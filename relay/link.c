@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#include "discovery.h"
+#include "events.h"
 #include "joint.h"
 #include "link-session.h"
 #include "proto/limits.h"
@@ -52,7 +54,10 @@ static void gather_data(Gather *gather, const MuxEvent *event)
 
 static void on_reset(MuxLink *link, const MuxEvent *event)
 {
-    if (!mux_session_is_up(link->session)) // the session's end, not the peer, resets it
+    const MuxJoint *joint = event->user;
+
+    // The session's end, not the peer, resets it.
+    if (!mux_session_is_up(link->session) && !(joint && joint->own))
         link->closed++;
     if (event->user)
         mux_joint_reset(event->user, event->code);
@@ -64,7 +69,7 @@ static void on_event(MuxLink *link, const MuxEvent *event)
 {
     switch (event->type) {
     case MUX_EVENT_OPEN:
-        mux_joint_take(link, event->channel, (const char *)event->data, event->size);
+        mux_joint_take(link, event);
         break;
     case MUX_EVENT_ACCEPT:
         mux_joint_accepted(event->user);
@@ -80,6 +85,7 @@ static void on_event(MuxLink *link, const MuxEvent *event)
         break;
     case MUX_EVENT_UP:
         mux_link_session_up(link);
+        mux_discovery_start(link->discovery);
         break;
     case MUX_EVENT_DOWN:
         mux_link_session_down(link, event);
@@ -247,7 +253,7 @@ unsigned mux_link_channels(const MuxLink *link)
     MuxSessionInfo info;
 
     mux_session_info(link->session, &info);
-    return info.channels;
+    return info.channels - MIN(info.channels, link->own);
 }
 
 void mux_link_kick(MuxLink *link)
@@ -270,11 +276,15 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     mux_bucket_init(&link->spawns, SPAWNS_BURST, SPAWNS_PER_SECOND, mux_loop_now(relay->loop));
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
+    link->users = mux_users_new();
+    link->discovery = mux_discovery_new(link);
     mux_job_init(&link->pump, on_pump);
     link->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(link->timer, NULL, link, NULL);
     g_source_attach(link->timer, NULL);
     MuxLimits limits = relay->limits;
+    // The daemon's own channel comes on top of those that are configured.
+    limits.channels = (limits.channels ? limits.channels : MUX_CHANNELS_DEFAULT) + 1;
     limits.seed = mux_link_random();
     if (mux_session_new(relay->role, &limits, &link->session) < 0)
         g_error("out of memory");
@@ -294,6 +304,8 @@ MuxLink *mux_link_free(MuxLink *link)
     link->port = mux_port_free(link->port);
     mux_session_stop(link->session);
     drain_events(link);
+    mux_discovery_free(link->discovery);
+    g_hash_table_unref(link->users);
     mux_job_cancel(&link->pump);
     mux_session_free(link->session);
     g_source_destroy(link->timer);

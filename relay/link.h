@@ -27,7 +27,11 @@ struct MuxLink {
     MuxList joints;    // whose channels flow
     MuxList unsettled; // that are being connected or opened, oldest first
     MuxJob pump;
-    uint64_t armed_us;        // when the timer fires; UINT64_MAX: never
+    uint64_t armed_us; // when the timer fires; UINT64_MAX: never
+    struct MuxDiscovery *discovery;
+    GHashTable *users;        // of this machine, who have channels
+    guint32 sockets;          // of its channels
+    unsigned own;             // channels of the daemon's own
     GSource *timer;           // the session's deadline, and the unsettled joints'
     uint64_t opened, refused; // channels, since the start
     MuxBucket log;            // what the other side makes us log
@@ -47,7 +51,7 @@ MuxLink *mux_link_free(MuxLink *link);
 // The same, as a GDestroyNotify.
 void mux_link_destroy(gpointer link);
 
-// How many channels it has.
+// How many channels it has, but for the daemon's own.
 unsigned mux_link_channels(const MuxLink *link);
 
 // Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.

@@ -7,6 +7,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -41,7 +42,46 @@ static bool clear_path(const char *path, const MuxAddress *address, GError **err
     return unlink(path) == 0 || complain(error, path, g_strerror(errno));
 }
 
-static int bind_socket(const MuxAddress *address, mode_t mode)
+// Opens what we bound, without following a link: what is done to it cannot hit anything else,
+// whatever happens to the path meanwhile. The descriptor, or a negative errno.
+static int open_file(const char *path, struct stat *ret_st)
+{
+    int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, ret_st) == 0 && S_ISSOCK(ret_st->st_mode) && ret_st->st_nlink == 1)
+        return fd;
+    close(fd);
+    return -ESTALE;
+}
+
+static int set_owner(int file, const MuxAccess *access)
+{
+    if (access->uid == (uid_t)-1 && access->gid == (gid_t)-1)
+        return 0;
+    return fchownat(file, "", access->uid, access->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+// Remembers which file is ours.
+static int claim_file(MuxListener *listener, const char *path, const MuxAccess *access)
+{
+    struct stat st = {0};
+    int file = open_file(path, &st);
+
+    if (file < 0)
+        return file;
+    listener->dev = st.st_dev;
+    listener->ino = st.st_ino;
+    listener->path = g_strdup(path);
+    int r = set_owner(file, access);
+    close(file);
+    return r;
+}
+
+// Before listen(), nobody can connect.
+static int bind_socket(MuxListener *listener, const char *path, const MuxAddress *address,
+                       const MuxAccess *access)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -49,12 +89,15 @@ static int bind_socket(const MuxAddress *address, mode_t mode)
 
     // The mode comes from the umask, so there is no moment with a wrong one and no path to race
     // for.
-    mode_t before = umask(~mode & 0777);
-    int r = bind(fd, (const struct sockaddr *)&address->storage, address->length);
+    mode_t before = umask(~access->mode & 0777);
+    int r = bind(fd, (const struct sockaddr *)&address->storage, address->length) < 0 ? -errno : 0;
     umask(before);
-    if (r == 0 && listen(fd, BACKLOG) == 0)
+    if (r == 0)
+        r = claim_file(listener, path, access);
+    if (r == 0 && listen(fd, BACKLOG) < 0)
+        r = -errno;
+    if (r == 0)
         return fd;
-    r = -errno;
     close(fd);
     return r;
 }
@@ -65,38 +108,77 @@ void mux_listener_init(MuxListener *listener)
     mux_watch_init(&listener->watch);
 }
 
-bool mux_listener_open(MuxListener *listener, MuxLoop *loop, const char *path, mode_t mode,
-                       void (*fn)(MuxWatch *watch), GError **error)
+bool mux_listener_open(MuxListener *listener, MuxLoop *loop, const char *path,
+                       const MuxAccess *access, void (*fn)(MuxWatch *watch), GError **error)
 {
     MuxAddress address;
-    struct stat st;
 
     if (!mux_address_unix(path, &address, error) || !clear_path(path, &address, error))
         return false;
-    int fd = bind_socket(&address, mode);
+    int fd = bind_socket(listener, path, &address, access);
     int r = fd < 0 ? fd : mux_watch_start(&listener->watch, loop, fd, EPOLLIN, fn);
-    if (r < 0) {
-        if (fd >= 0)
-            close(fd);
-        return complain(error, path, g_strerror(-r));
+    if (r == 0)
+        return true;
+    if (fd >= 0)
+        close(fd);
+    mux_listener_close(listener);
+    return complain(error, path, g_strerror(-r));
+}
+
+bool mux_listener_is_there(const MuxListener *listener)
+{
+    struct stat st;
+
+    return listener->path && lstat(listener->path, &st) == 0 && st.st_dev == listener->dev &&
+           st.st_ino == listener->ino;
+}
+
+// fchmod() does not take such a descriptor.
+static int set_mode(int file, mode_t mode)
+{
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", file);
+    return chmod(self, mode) < 0 ? -errno : 0;
+}
+
+bool mux_listener_set_access(MuxListener *listener, const MuxAccess *access, GError **error)
+{
+    MuxAccess full = {access->mode, access->uid == (uid_t)-1 ? geteuid() : access->uid,
+                      access->gid == (gid_t)-1 ? getegid() : access->gid};
+    struct stat st = {0};
+    int file = open_file(listener->path, &st);
+    int r = MIN(file, 0);
+
+    if (r == 0 && (st.st_dev != listener->dev || st.st_ino != listener->ino))
+        r = -ESTALE;
+    // Nobody comes in while it is half done.
+    if (r == 0 && (st.st_uid != full.uid || st.st_gid != full.gid)) {
+        r = set_mode(file, 0);
+        if (r == 0 && (r = set_owner(file, &full)) < 0)
+            (void)set_mode(file, st.st_mode & 0777);
     }
-    listener->path = g_strdup(path);
-    if (lstat(path, &st) == 0) {
-        listener->dev = st.st_dev;
-        listener->ino = st.st_ino;
-    }
-    return true;
+    if (r == 0)
+        r = set_mode(file, full.mode);
+    if (file >= 0)
+        close(file);
+    return r == 0 || complain(error, listener->path, g_strerror(-r));
 }
 
 void mux_listener_close(MuxListener *listener)
 {
-    struct stat st;
-
-    if (listener->watch.fd >= 0 && lstat(listener->path, &st) == 0 && st.st_dev == listener->dev &&
-        st.st_ino == listener->ino)
+    if (mux_listener_is_there(listener))
         (void)unlink(listener->path);
     mux_watch_close(&listener->watch);
     g_clear_pointer(&listener->path, g_free);
+}
+
+bool mux_listener_make_folder(const char *path, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    mode_t before = umask(022);
+    int r = mkdir(folder, 0755) < 0 ? -errno : 0;
+
+    umask(before);
+    return r == 0 || r == -EEXIST || complain(error, path, g_strerror(-r));
 }
 
 int mux_listener_accept(MuxListener *listener)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "access.h"
 #include "loop.h"
 
 // Embedded in its owner.
@@ -19,12 +20,20 @@ typedef struct MuxListener {
 } MuxListener;
 
 void mux_listener_init(MuxListener *listener);
-// Listens at `path` with `mode`; `fn` is called when somebody connects. A socket that nobody
-// listens on any more is replaced; anything else that is there is not touched. False with an error
-// that says what is there.
-bool mux_listener_open(MuxListener *listener, MuxLoop *loop, const char *path, mode_t mode,
-                       void (*fn)(MuxWatch *watch), GError **error);
+// Listens at `path`, for those whom `access` lets in, and at no moment for others; `fn` is called
+// when somebody connects. A socket that nobody listens on any more is replaced; anything else that
+// is there is not touched. False with an error that says what is there.
+bool mux_listener_open(MuxListener *listener, MuxLoop *loop, const char *path,
+                       const MuxAccess *access, void (*fn)(MuxWatch *watch), GError **error);
+// Lets others in from now on. False with an error; then who may is as it was, or nobody may.
+bool mux_listener_set_access(MuxListener *listener, const MuxAccess *access, GError **error);
+// Whether its path still leads to it.
+bool mux_listener_is_there(const MuxListener *listener);
 // Stops listening and removes the socket, if it is still ours. Harmless on one that is not open.
 void mux_listener_close(MuxListener *listener);
 // The next connection, nonblocking and close-on-exec, or a negative errno; -EAGAIN: nobody waits.
 int mux_listener_accept(MuxListener *listener);
+
+// Makes the folder of a socket's path, for all to pass through, if it is missing and its own folder
+// is not. False with an error.
+bool mux_listener_make_folder(const char *path, GError **error);

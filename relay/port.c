@@ -229,6 +229,7 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
     mux_listener_init(&port->listener);
     mux_job_init(&port->failing, on_failing);
 
+    const MuxAccess access = MUX_ACCESS(0600);
     bool listen = spec && g_str_has_prefix(spec, "listen:");
     bool connect = spec && g_str_has_prefix(spec, "unix:");
     port->kind = listen ? PORT_LISTEN : connect ? PORT_CONNECT : PORT_DEVICE;
@@ -236,7 +237,8 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
         port->path = g_strdup(listen || connect ? strchr(spec, ':') + 1 : spec);
     if ((listen || connect) && !mux_address_unix(port->path, &address, error))
         return mux_port_free(port);
-    if (listen && !mux_listener_open(&port->listener, loop, port->path, 0600, on_listener, error))
+    if (listen &&
+        !mux_listener_open(&port->listener, loop, port->path, &access, on_listener, error))
         return mux_port_free(port);
     if (listen)
         set_detail(port, "nobody has connected");

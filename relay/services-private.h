@@ -9,7 +9,9 @@
 #include "services.h"
 
 struct MuxServices {
-    GHashTable *by_name;       // of MuxService, each holding a reference
+    GHashTable *by_name; // of MuxService, each holding a reference
+    MuxServicesChanged changed;
+    void *user;
     MuxList children;          // handlers that run
     struct rlimit descriptors; // theirs
     MuxBucket log;             // what they make us log

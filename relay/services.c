@@ -1,55 +1,33 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Each NAME.json of a folder is one service. On a reload everything is read first and then put in
-// force at once; a file that is broken now keeps what it said before, and a service whose file is
-// gone is gone.
+// On a reload everything is read first and then compared with what is in force; a file that is
+// broken now keeps what it said before, and a service whose file is gone is gone. A registration
+// ends when its connection does, when that says so, or when a file takes the name.
 
 #include "services.h"
 
 #include <gio/gio.h>
 #include <string.h>
 
-#include "json.h"
+#include "control.h"
 #include "proto/limits.h"
-#include "proto/name.h"
 #include "services-private.h"
-
-// A channel to an exec service is a process, and it is the other side that opens channels.
-#define MAX_CHANNELS_EXEC    64
-#define MAX_CHANNELS_CONNECT MUX_CHANNELS_DEFAULT
 
 #define LOGS_BURST      50
 #define LOGS_PER_SECOND 1
 
-static void service_clear(gpointer pointer)
-{
-    MuxService *service = pointer;
+// Each is announced to every VM.
+#define REGISTERED_MAX 512
 
-    g_free(service->name);
-    g_free(service->file);
-    g_free(service->target);
-    g_free(service->description);
-    g_clear_pointer(&service->uses, g_hash_table_unref);
-    g_strfreev(service->argv);
-    g_strfreev(service->vms);
-}
-
-MuxService *mux_service_ref(MuxService *service)
-{
-    return g_rc_box_acquire(service);
-}
-
-void mux_service_unref(MuxService *service)
-{
-    g_rc_box_release_full(service, service_clear);
-}
-
-MuxServices *mux_services_new(const struct rlimit *descriptors)
+MuxServices *mux_services_new(const struct rlimit *descriptors, MuxServicesChanged changed,
+                              void *user)
 {
     MuxServices *services = g_new0(MuxServices, 1);
 
     services->descriptors = *descriptors;
+    services->changed = changed;
+    services->user = user;
     mux_bucket_init(&services->log, LOGS_BURST, LOGS_PER_SECOND, (uint64_t)g_get_monotonic_time());
     services->by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
@@ -78,143 +56,149 @@ MuxService *mux_services_find(const MuxServices *services, const char *name, siz
     return g_hash_table_lookup(services->by_name, key);
 }
 
-MuxUse *mux_service_use(MuxService *service, const char *vm)
+static MuxService *lookup(const MuxServices *services, const char *name)
 {
-    MuxUse *use = g_hash_table_lookup(service->uses, vm);
+    return g_hash_table_lookup(services->by_name, name);
+}
 
-    if (!use) {
-        use = g_new0(MuxUse, 1);
-        g_hash_table_insert(service->uses, g_strdup(vm), use);
+// --- coming and going
+
+static void add(MuxServices *services, MuxService *service)
+{
+    g_hash_table_insert(services->by_name, service->name, service);
+    services->changed(services->user, service, MUX_ADDED);
+}
+
+// Channels that it has go on.
+static void drop(MuxServices *services, MuxService *service)
+{
+    services->changed(services->user, service, MUX_REMOVED);
+    service->registrant = NULL;
+    g_hash_table_remove(services->by_name, service->name);
+}
+
+// Who registered it, for people.
+static const char *holder_text(const MuxService *service, char *text, size_t size)
+{
+    json_object *program = NULL, *uid = NULL;
+
+    (void)json_object_object_get_ex(service->holder, "program", &program);
+    (void)json_object_object_get_ex(service->holder, "uid", &uid);
+    g_snprintf(text, (gulong)size, "%s (uid %" G_GINT64_FORMAT ")", json_object_get_string(program),
+               json_object_get_int64(uid));
+    return text;
+}
+
+int mux_services_register(MuxServices *services, MuxService *service, MuxControl *registrant,
+                          json_object *holder, GError **error)
+{
+    const MuxService *held = lookup(services, service->name);
+    int r = held                                                        ? MUX_REGISTER_TAKEN
+            : mux_services_registered(services, NULL) >= REGISTERED_MAX ? MUX_REGISTER_LIMIT
+                                                                        : 0;
+    char who[64];
+
+    service->holder = holder;
+    if (r == 0) {
+        service->registrant = registrant;
+        add(services, service);
+        return 0;
     }
-    return use;
-}
-
-bool mux_service_allows(const MuxService *service, const char *vm)
-{
-    if (!service->vms)
-        return true;
-    for (char **pattern = service->vms; *pattern; pattern++)
-        if (g_pattern_match_simple(*pattern, vm))
-            return true;
-    return false;
-}
-
-// --- reading
-
-static bool check_name(const char *name, const char *file, GError **error)
-{
-    g_autofree char *base = g_path_get_basename(file);
-    size_t length = name ? strlen(name) : 0, service;
-
-    if (!name || !mux_name_valid(name, length, &service) || service != length)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "\"service\" must be a name of 1 to %d of A-Z a-z 0-9 . _ -", MUX_SERVICE_MAX);
-    else if (strncmp(base, name, length) != 0 || strcmp(base + length, ".json") != 0)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "\"service\" is '%s', so the file must be named %s.json", name, name);
+    if (r == MUX_REGISTER_LIMIT)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%d services are registered already",
+                    REGISTERED_MAX);
     else
-        return true;
-    return false;
-}
-
-static bool read_target(MuxService *service, json_object *object, GError **error)
-{
-    const char *connect = NULL;
-
-    if (!mux_json_string(object, "connect", &connect, error) ||
-        !mux_json_strings(object, "exec", &service->argv, error))
-        return false;
-    if (!connect == !service->argv) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "one of \"connect\" and \"exec\" is needed");
-        return false;
-    }
-    if (service->argv) {
-        service->target = g_strjoinv(" ", service->argv);
-        if (g_path_is_absolute(service->argv[0]))
-            return true;
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "\"exec\" must begin with an absolute path, not '%s'", service->argv[0]);
-        return false;
-    }
-    service->target = g_strdup(connect);
-    return mux_address_parse(connect, &service->address, error);
-}
-
-static bool read_service(MuxService *service, json_object *object, GError **error)
-{
-    static const char *const known[] = {"service",      "connect",     "exec", "vms",
-                                        "max_channels", "description", NULL};
-    const char *name = NULL, *description = NULL;
-    guint64 max_channels = 0;
-
-    if (!mux_json_known(object, known, error) ||
-        !mux_json_string(object, "service", &name, error) ||
-        !check_name(name, service->file, error) || !read_target(service, object, error) ||
-        !mux_json_strings(object, "vms", &service->vms, error) ||
-        !mux_json_number(object, "max_channels", 1, G_MAXUINT32, &max_channels, error) ||
-        !mux_json_string(object, "description", &description, error))
-        return false;
-    service->name = g_strdup(name);
-    service->max_channels = max_channels    ? (guint32)max_channels
-                            : service->argv ? MAX_CHANNELS_EXEC
-                                            : MAX_CHANNELS_CONNECT;
-    service->description = g_strdup(description ? description : "");
-    return true;
-}
-
-static MuxService *load_service(const char *file, GError **error)
-{
-    json_object *object = mux_json_load(file, error);
-    if (!object)
-        return NULL;
-
-    MuxService *service = g_rc_box_new0(MuxService);
-    service->file = g_strdup(file);
-    service->uses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    bool good = read_service(service, object, error);
-    json_object_put(object);
-    if (good)
-        return service;
-    g_prefix_error(error, "%s: ", file);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "'%s' is held by %s", service->name,
+                    held->file ? held->file : holder_text(held, who, sizeof(who)));
     mux_service_unref(service);
-    return NULL;
+    return r;
 }
 
-// What stays in force of a file that cannot be read now.
-static MuxService *keep(const MuxServices *services, const char *file, const GError *why)
+bool mux_services_unregister(MuxServices *services, MuxControl *registrant, const char *name)
 {
+    g_autoptr(GList) all = g_hash_table_get_values(services->by_name);
+    bool found = false;
+
+    for (GList *item = all; item; item = item->next) {
+        MuxService *service = item->data;
+        if (service->registrant != registrant || (name && strcmp(service->name, name) != 0))
+            continue;
+        drop(services, service);
+        found = true;
+    }
+    return found;
+}
+
+unsigned mux_services_registered(const MuxServices *services, const MuxControl *registrant)
+{
+    unsigned count = 0;
     GHashTableIter iter;
     gpointer service;
 
     g_hash_table_iter_init(&iter, services->by_name);
     while (g_hash_table_iter_next(&iter, NULL, &service)) {
-        if (strcmp(((MuxService *)service)->file, file) == 0) {
-            g_warning("%s; what it said before stays in force", why->message);
-            return mux_service_ref(service);
-        }
+        const MuxControl *of = ((const MuxService *)service)->registrant;
+        count += registrant ? of == registrant : of != NULL;
     }
-    g_warning("%s", why->message);
-    return NULL;
+    return count;
 }
 
-// What the file says now. A service that there was before stays the same object, so that its
-// channels go on being counted.
-static MuxService *renew(const MuxServices *services, MuxService *fresh)
-{
-    MuxService *service = g_hash_table_lookup(services->by_name, fresh->name);
-    if (!service)
-        return fresh;
+// --- files
 
-    MuxService before = *service;
-    *service = *fresh;
-    *fresh = before;
-    fresh->name = service->name;
-    service->name = before.name; // the table's key
-    fresh->uses = service->uses;
-    service->uses = before.uses;
-    mux_service_unref(fresh);
-    return mux_service_ref(service);
+// A registration's name was taken by a file.
+static void give_way(MuxServices *services, MuxService *service, const char *file)
+{
+    MuxControl *registrant = service->registrant;
+    g_autofree char *why = g_strdup_printf("%s took the name", file);
+    char who[64];
+
+    g_message("service %s: %s; what %s registered ends", service->name, why,
+              holder_text(service, who, sizeof(who)));
+    mux_control_unregistered(registrant, service->name, why);
+    drop(services, service);
+}
+
+static void take_file(MuxServices *services, MuxService *fresh)
+{
+    MuxService *service = lookup(services, fresh->name);
+
+    if (service && service->registrant) {
+        give_way(services, service, fresh->file);
+        service = NULL;
+    }
+    if (!service) {
+        add(services, fresh);
+        return;
+    }
+    bool same = mux_service_looks_like(service, fresh);
+    mux_service_replace(service, fresh);
+    if (!same)
+        services->changed(services->user, service, MUX_CHANGED);
+}
+
+// Files that are gone, or in another folder now.
+static void drop_missing(MuxServices *services, GHashTable *files)
+{
+    g_autoptr(GList) all = g_hash_table_get_values(services->by_name);
+
+    for (GList *item = all; item; item = item->next) {
+        MuxService *service = item->data;
+        if (service->file && !g_hash_table_contains(files, service->file))
+            drop(services, service);
+    }
+}
+
+// Something stays in force of a file that cannot be read now, if it could be before.
+static void complain(const MuxServices *services, const char *file, const GError *why)
+{
+    bool before = false;
+    GHashTableIter iter;
+    gpointer service;
+
+    g_hash_table_iter_init(&iter, services->by_name);
+    while (g_hash_table_iter_next(&iter, NULL, &service))
+        before |= g_strcmp0(((MuxService *)service)->file, file) == 0;
+    g_warning("%s%s", why->message, before ? "; what it said before stays in force" : "");
 }
 
 bool mux_services_load(MuxServices *services, const char *folder, GError **error)
@@ -223,61 +207,45 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
     if (!dir)
         return false;
 
-    GHashTable *fresh =
-        g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
+    g_autoptr(GHashTable) files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GPtrArray) fresh = g_ptr_array_new();
     for (const char *entry; (entry = g_dir_read_name(dir));) {
         g_autoptr(GError) why = NULL;
-        g_autofree char *file = g_build_filename(folder, entry, NULL);
         // An editor's or package manager's half-written file has another ending, or a dot in front.
         if (entry[0] == '.' || !g_str_has_suffix(entry, ".json"))
             continue;
-        MuxService *service = load_service(file, &why);
-        service = service ? renew(services, service) : keep(services, file, why);
+        char *file = g_build_filename(folder, entry, NULL);
+        g_hash_table_add(files, file);
+        MuxService *service = mux_service_load(file, &why);
         if (service)
-            g_hash_table_insert(fresh, service->name, service);
+            g_ptr_array_add(fresh, service);
+        else
+            complain(services, file, why);
     }
-    g_hash_table_unref(services->by_name);
-    services->by_name = fresh;
-    g_info("%u services loaded from %s", g_hash_table_size(fresh), folder);
+    drop_missing(services, files);
+    for (guint i = 0; i < fresh->len; i++)
+        take_file(services, g_ptr_array_index(fresh, i));
+    g_info("%u services loaded from %s", fresh->len, folder);
     return true;
 }
 
 // --- showing
 
-static guint32 count_channels(const MuxService *service)
+GList *mux_services_sorted(const MuxServices *services)
 {
-    guint32 count = 0;
-    GHashTableIter iter;
-    gpointer use;
+    GList *names = g_list_sort(g_hash_table_get_keys(services->by_name), (GCompareFunc)strcmp);
 
-    g_hash_table_iter_init(&iter, service->uses);
-    while (g_hash_table_iter_next(&iter, NULL, &use))
-        count += ((const MuxUse *)use)->channels;
-    return count;
-}
-
-static json_object *service_json(const MuxService *service)
-{
-    json_object *object = json_object_new_object();
-
-    json_object_object_add(object, "service", json_object_new_string(service->name));
-    json_object_object_add(object, service->argv ? "exec" : "connect",
-                           json_object_new_string(service->target));
-    json_object_object_add(object, "description", json_object_new_string(service->description));
-    json_object_object_add(object, "channels", json_object_new_int64(count_channels(service)));
-    json_object_object_add(object, "max_channels", json_object_new_int64(service->max_channels));
-    json_object_object_add(object, "file", json_object_new_string(service->file));
-    return object;
+    for (GList *item = names; item; item = item->next)
+        item->data = lookup(services, item->data);
+    return names;
 }
 
 json_object *mux_services_json(const MuxServices *services)
 {
     json_object *list = json_object_new_array();
-    g_autoptr(GList) names =
-        g_list_sort(g_hash_table_get_keys(services->by_name), (GCompareFunc)strcmp);
+    g_autoptr(GList) all = mux_services_sorted(services);
 
-    for (GList *name = names; name; name = name->next)
-        json_object_array_add(list,
-                              service_json(g_hash_table_lookup(services->by_name, name->data)));
+    for (GList *item = all; item; item = item->next)
+        json_object_array_add(list, mux_service_json(item->data));
     return list;
 }

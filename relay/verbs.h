@@ -6,9 +6,9 @@
 
 #include <json-c/json.h>
 
-#include "relay.h"
+#include "control.h"
 
 // The answer to {"verb": …}; the caller's.
-json_object *mux_verb_run(MuxRelay *relay, json_object *request);
+json_object *mux_verb_run(MuxControl *control, json_object *request);
 // {"ok": false, "error": {"code": code, "text": text}}; the caller's.
 json_object *mux_verb_error(const char *code, const char *text);

@@ -186,8 +186,11 @@ static void open_place(Owner *owner, Source *source)
         return;
     if (source_8(source) % 4 == 0)
         n = source_bytes(source, source_8(source), &name);
-    if (mux_session_open(owner->session, (const char *)name, n, OWNER_NONCE, place, &place->mux) !=
-        0)
+    if (mux_session_open(
+            owner->session,
+            &(MuxOpening){
+                .name = (const char *)name, .length = n, .nonce = OWNER_NONCE, .user = place},
+            &place->mux) != 0)
         place->mux = NULL;
 }
 

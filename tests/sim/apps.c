@@ -10,7 +10,8 @@ static void open_badly(End *end)
     static const char *const names[] = {"", "-x", ".x", "a b", ":x", "a\n", "a:\n", "\xc3\xa4"};
     MuxChannel *mux;
     const char *name = names[run_below(end->run, sizeof(names) / sizeof(names[0]))];
-    int r = mux_session_open(end->session, name, strlen(name), 0, NULL, &mux);
+    int r =
+        mux_session_open(end->session, &(MuxOpening){.name = name, .length = strlen(name)}, &mux);
 
     run_check(end->run, r == MUX_OPEN_NAME, "a bad name was taken");
     run_count(end->run, COVER_OPEN_NAME);

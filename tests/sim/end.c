@@ -109,7 +109,10 @@ Chan *end_open(End *end)
     Chan *chan = end_adopt(end, number, true, NULL);
     size_t length = ledger_name(number, name);
     memory_starve(run->starved ? STARVED : 0);
-    int r = mux_session_open(end->session, name, length, nonce_of(number), chan, &mux);
+    int r = mux_session_open(
+        end->session,
+        &(MuxOpening){.name = name, .length = length, .nonce = nonce_of(number), .user = chan},
+        &mux);
     memory_starve(0);
     count_open(run, r);
     if (r == 0) {

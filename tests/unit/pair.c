@@ -187,7 +187,10 @@ MuxChannel *end_open(End *end, const char *name)
 {
     MuxChannel *channel;
     uint32_t nonce = nonce_of(end->session->next_id);
-    if (mux_session_open(end->session, name, strlen(name), nonce, end, &channel) != 0)
+    if (mux_session_open(
+            end->session,
+            &(MuxOpening){.name = name, .length = strlen(name), .nonce = nonce, .user = end},
+            &channel) != 0)
         return NULL;
     g_hash_table_insert(end->channels, GUINT_TO_POINTER(channel_id(channel)), channel);
     return channel;

@@ -209,7 +209,11 @@ static void test_user(void)
     MuxEvent event;
     forge_up(&forge, MUX_HOST, NULL, NULL);
     MuxChannel *ours;
-    g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, nonce_of(2), &a, &ours), ==, 0);
+    g_assert_cmpint(
+        mux_session_open(forge.end.session,
+                         &(MuxOpening){.name = "a", .length = 1, .nonce = nonce_of(2), .user = &a},
+                         &ours),
+        ==, 0);
     forge_listen(&forge);
     forge_open(&forge, 1, 100, "b");
     MuxChannel *theirs = end_channel(&forge.end, 1);
@@ -274,8 +278,9 @@ static void test_last_id(void)
         forge.end.session->next_id = last;
         g_assert_cmpuint(channel_id(end_open(&forge.end, "a")), ==, last);
         g_autofree char *log = g_strdup_printf("RESET %u link-down\nDOWN ids\n", last);
-        g_assert_cmpint(mux_session_open(forge.end.session, "a", 1, 0, NULL, &none), ==,
-                        MUX_OPEN_DOWN);
+        g_assert_cmpint(
+            mux_session_open(forge.end.session, &(MuxOpening){.name = "a", .length = 1}, &none), ==,
+            MUX_OPEN_DOWN);
         end_drain(&forge.end);
         end_expect(&forge.end, log);
         forge_deinit(&forge);
@@ -289,14 +294,19 @@ static void test_open_refused(void)
     MuxHello few = {.version_min = 1, .version_max = 1, .channels = 2, .pending = 2};
     forge_up(&forge, MUX_GUEST, NULL, &few);
     MuxSession *session = forge.end.session;
-    g_assert_cmpint(mux_session_open(session, "-", 1, 0, NULL, &channel), ==, MUX_OPEN_NAME);
-    g_assert_cmpint(mux_session_open(session, "a\0", 2, 0, NULL, &channel), ==, MUX_OPEN_NAME);
-    g_assert_cmpint(mux_session_open(session, "", 0, 0, NULL, &channel), ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, &(MuxOpening){.name = "-", .length = 1}, &channel),
+                    ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, &(MuxOpening){.name = "a\0", .length = 2}, &channel),
+                    ==, MUX_OPEN_NAME);
+    g_assert_cmpint(mux_session_open(session, &(MuxOpening){.name = "", .length = 0}, &channel), ==,
+                    MUX_OPEN_NAME);
     end_open(&forge.end, "a");
     end_open(&forge.end, "b");
-    g_assert_cmpint(mux_session_open(session, "c", 1, 0, NULL, &channel), ==, MUX_OPEN_LIMIT);
+    g_assert_cmpint(mux_session_open(session, &(MuxOpening){.name = "c", .length = 1}, &channel),
+                    ==, MUX_OPEN_LIMIT);
     mux_session_stop(session);
-    g_assert_cmpint(mux_session_open(session, "c", 1, 0, NULL, &channel), ==, MUX_OPEN_DOWN);
+    g_assert_cmpint(mux_session_open(session, &(MuxOpening){.name = "c", .length = 1}, &channel),
+                    ==, MUX_OPEN_DOWN);
     g_assert_null(channel);
     forge_deinit(&forge);
 }

@@ -117,8 +117,9 @@ static void test_open(void)
         MuxChannel *channel;
         memory.left = i;
         memory.after = false;
-        g_assert_cmpint(mux_session_open(pair.guest.session, "a", 1, 0, NULL, &channel), ==,
-                        -ENOMEM);
+        g_assert_cmpint(
+            mux_session_open(pair.guest.session, &(MuxOpening){.name = "a", .length = 1}, &channel),
+            ==, -ENOMEM);
         g_assert_cmpuint(end_info(&pair.guest).budget_used, ==, 0);
         g_assert_cmpuint(end_info(&pair.guest).channels, ==, 0);
     }

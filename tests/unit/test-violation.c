@@ -164,7 +164,10 @@ static void test_nonces(void)
         pair_init(&pair, NULL, NULL);
         pair_up(&pair);
         pair.host.accepts = true;
-        int r = mux_session_open(pair.guest.session, "a", 1, nonces[i], &pair.guest, &channel);
+        int r = mux_session_open(
+            pair.guest.session,
+            &(MuxOpening){.name = "a", .length = 1, .nonce = nonces[i], .user = &pair.guest},
+            &channel);
         g_assert_cmpint(r, ==, 0);
         pair_settle(&pair);
         end_expect(&pair.guest, "ACCEPT 1\n");
@@ -275,14 +278,18 @@ static void test_open_names(void)
     }
 }
 
-// What follows the name is for later versions.
+// What follows the name are attributes, of which those of later versions are passed over.
 static void test_open_attributes(void)
 {
+    static const char name[] = "xyz\xff\xff\xe1\x03"; // an attribute of 993 bytes
     Forge forge;
     begin(&forge);
-    open_named(&forge, "xyz", 3, 1000);
+    open_named(&forge, name, 3, 1000);
     end_expect(&forge.end, "OPEN 5 xyz\n");
     forge_deinit(&forge);
+    begin(&forge);
+    open_named(&forge, name, 3, 999);
+    end_badly(&forge, "OPEN with attributes longer than the frame");
 }
 
 // The owner never heard of this channel, and does not hear of its end.
