@@ -13,6 +13,7 @@
 #include "patterns.h"
 #include "proto/limits.h"
 #include "proto/name.h"
+#include "relay/events.h"
 #include "relay/json.h"
 #include "relay/link.h"
 #include "relay/watcher.h"
@@ -81,7 +82,7 @@ static bool add_configured(GHashTable *table, json_object *vms, GError **error)
         }
         if (!mux_json_known(vm, known, error) || !mux_json_string(vm, "port", &port, error) ||
             !add_vm(table, name, port ? port : "", error)) {
-            g_prefix_error(error, "\"vms\": ");
+            g_prefix_error(error, "\"vms\": \"%s\": ", name);
             return false;
         }
     }
@@ -122,6 +123,7 @@ static void drop_others(MuxRelay *relay, GHashTable *table)
         if (!port || !fits(link, port)) {
             g_message("link %s: %s is not configured, or there, any more", link->name,
                       mux_port_spec(link->port));
+            mux_event_link(link, MUX_REMOVED);
             g_ptr_array_remove_index(relay->links, i);
         }
     }
@@ -151,6 +153,7 @@ static bool apply(MuxVms *vms, json_object *config, MuxPatterns *patterns, GErro
     for (guint i = 0; i < fresh->len; i++) {
         const MuxLink *link = g_ptr_array_index(fresh, i);
         g_info("link %s: at %s", link->name, mux_port_spec(link->port));
+        mux_event_link(link, MUX_ADDED);
     }
     g_ptr_array_extend_and_steal(vms->relay->links, g_steal_pointer(&fresh));
     g_hash_table_unref(vms->table);

@@ -107,12 +107,3 @@ int mux_address_connected(int fd)
         return -errno;
     return -result;
 }
-
-uid_t mux_address_user(int fd)
-{
-    struct ucred credentials = {.uid = (uid_t)-1};
-    socklen_t length = sizeof(credentials);
-
-    (void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length);
-    return credentials.uid;
-}

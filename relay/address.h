@@ -27,6 +27,3 @@ bool mux_address_unix(const char *path, MuxAddress *ret_address, GError **error)
 int mux_address_connect(const MuxAddress *address, int *ret_fd);
 // What came of MUX_CONNECTING: 0 or a negative errno.
 int mux_address_connected(int fd);
-// Who is at the other end of a unix socket, as it was when he connected; (uid_t)-1 when that cannot
-// be known.
-uid_t mux_address_user(int fd);

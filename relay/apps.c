@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "address.h"
 #include "control.h"
 #include "greeting.h"
 #include "listener.h"
@@ -187,9 +186,11 @@ static void turn_away(MuxApps *apps, MuxListener *listener)
 // that it can be asked what is wrong.
 static int most_fd_for(const MuxApps *apps, int fd)
 {
-    uid_t uid = mux_address_user(fd);
-    bool privileged = uid == 0 || uid == geteuid();
+    MuxPeer peer = {0};
 
+    (void)mux_peer_read(fd, &peer);
+    bool privileged = mux_peer_is_privileged(&peer);
+    mux_peer_clear(&peer);
     return apps->relay->most_fd + (privileged ? KEPT_FOR_ADMIN : 0);
 }
 

@@ -2,18 +2,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // A connection is either reading a request or writing its answer, never both, so a client that does
-// not read its answers cannot make anything grow; a request is at most REQUEST_MAX bytes. Events
-// are put behind what waits to be written as long as that is short; then they are dropped, and the
-// client is told how many. What the verbs are is in verbs.c.
+// not read its answers cannot make anything grow; a request is at most REQUEST_MAX bytes. What the
+// verbs are is in verbs.c; events come from publish.c.
 
-#include "control.h"
+#include "control-private.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backlog.h"
 #include "greeting.h"
 #include "json.h"
 #include "link.h"
@@ -28,33 +26,9 @@
 
 // What is asked is worked out while nobody else is served, so there are bounds to it: with 16,384
 // channels, a status takes tens of milliseconds and megabytes.
-#define HELD_MAX         (64 * 1024 * 1024)
 #define CHANNELS_A_TOKEN 64
 #define WORK_BURST       1024
 #define WORK_PER_SECOND  512
-
-// Of events, for one client.
-#define EVENTS_HELD_MAX (256 * 1024)
-
-struct MuxControl {
-    MuxWatch watch;
-    MuxList node;
-    MuxControls *controls;
-    MuxPeer peer;        // who connected
-    GByteArray *request; // up to the line's end, and maybe beyond
-    MuxBacklog answer;
-    unsigned topics; // that it subscribed to
-    guint lost;      // events that it did not read in time
-};
-
-struct MuxControls {
-    MuxRelay *relay;
-    MuxList list;
-    guint count;
-    unsigned topics; // that anybody subscribed to
-    size_t held;     // bytes of answers that were not read yet
-    MuxBucket work;  // what answers may cost
-};
 
 // --- writing
 
@@ -80,42 +54,31 @@ static bool write_answer(MuxControl *control)
     return true;
 }
 
-static void append(MuxControl *control, const char *bytes, size_t length)
+void mux_control_append(MuxControl *control, const char *bytes, size_t length)
 {
     mux_backlog_append(&control->answer, bytes, length);
     control->controls->held += length;
 }
 
-static const char *text_of(json_object *object, size_t *ret_length)
+const char *mux_control_text(json_object *object, size_t *ret_length)
 {
     return json_object_to_json_string_length(
         object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, ret_length);
 }
 
-static void put_object(MuxControl *control, json_object *object)
+void mux_control_put(MuxControl *control, json_object *object)
 {
     size_t length;
-    const char *text = text_of(object, &length);
+    const char *text = mux_control_text(object, &length);
 
-    append(control, text, length);
-    append(control, "\n", 1);
+    mux_control_append(control, text, length);
+    mux_control_append(control, "\n", 1);
     json_object_put(object);
 }
 
-static uint32_t wanted(const MuxControl *control)
+uint32_t mux_control_wanted(const MuxControl *control)
 {
     return EPOLLHUP | (control->answer.size > 0 ? EPOLLOUT : EPOLLIN);
-}
-
-static void put_event(MuxControl *control, json_object *event)
-{
-    if (control->lost > 0 || control->answer.size > EVENTS_HELD_MAX ||
-        control->controls->held > HELD_MAX) {
-        control->lost++;
-        return;
-    }
-    put_object(control, json_object_get(event));
-    mux_watch_want(&control->watch, wanted(control));
 }
 
 // --- requests
@@ -128,7 +91,7 @@ static bool may_answer(MuxControl *control)
     uint64_t now = mux_loop_now(controls->relay->loop);
     size_t cost = 1;
 
-    if (controls->held > HELD_MAX)
+    if (controls->held > MUX_CONTROLS_HELD)
         return false;
     if (mux_peer_is_privileged(&control->peer))
         return true;
@@ -160,7 +123,7 @@ static bool answer_line(MuxControl *control)
         return false;
     guint length = (guint)(end - request->data);
     json_object *object = mux_json_parse((const char *)request->data, length, &error);
-    put_object(control, answer(control, object, error));
+    mux_control_put(control, answer(control, object, error));
     json_object_put(object);
     g_byte_array_remove_range(request, 0, length + 1);
     return true;
@@ -189,7 +152,7 @@ static void tell_lost(MuxControl *control)
     json_object_object_add(event, "event", json_object_new_string("lost"));
     json_object_object_add(event, "count", json_object_new_int64(control->lost));
     control->lost = 0;
-    put_object(control, event);
+    mux_control_put(control, event);
 }
 
 // Reads only when nothing is left to be answered, so that what was asked is neither lost nor piles
@@ -236,7 +199,7 @@ static void on_control(MuxWatch *watch)
     MuxControl *control = mux_container(watch, MuxControl, watch);
 
     if (step(control))
-        mux_watch_want(watch, wanted(control));
+        mux_watch_want(watch, mux_control_wanted(control));
     else
         control_free(control);
 }
@@ -282,7 +245,7 @@ void mux_control_add(MuxControls *controls, int fd, bool answers, MuxPeer *peer)
         return;
     }
     if (answers)
-        append(control, "OK\n", 3);
+        mux_control_append(control, "OK\n", 3);
     if (!write_answer(control))
         control_free(control);
 }
@@ -309,49 +272,6 @@ MuxControls *mux_controls_free(MuxControls *controls)
     return NULL;
 }
 
-// --- events
-
-bool mux_controls_want(const MuxControls *controls, unsigned topic)
-{
-    return controls && controls->topics & topic;
-}
-
-static bool may_see(const MuxControl *control, const MuxAudience *audience)
-{
-    return !audience || !audience->service ||
-           mux_policy_allows(control->controls->relay->policy, MUX_POLICY_OPEN, audience->service,
-                             strlen(audience->service), &control->peer);
-}
-
-static bool sees_name(const MuxControl *control, const MuxAudience *audience)
-{
-    return audience && audience->name &&
-           (mux_peer_is_privileged(&control->peer) || control->peer.uid == audience->owner);
-}
-
-static void set_service(json_object *event, const char *name)
-{
-    // An argument may be any bytes, but JSON is UTF-8.
-    g_autofree char *valid = g_utf8_make_valid(name, -1);
-    json_object_object_add(event, "service", json_object_new_string(valid));
-}
-
-void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *event,
-                          const MuxAudience *audience)
-{
-    json_object *whole = NULL;
-
-    if (audience && audience->name && json_object_deep_copy(event, &whole, NULL) == 0)
-        set_service(whole, audience->name);
-    for (MuxList *node = controls->list.next; node != &controls->list; node = node->next) {
-        MuxControl *control = mux_container(node, MuxControl, node);
-        if (control->topics & topic && may_see(control, audience))
-            put_event(control, whole && sees_name(control, audience) ? whole : event);
-    }
-    json_object_put(whole);
-    json_object_put(event);
-}
-
 // --- for verbs and services
 
 MuxRelay *mux_control_relay(const MuxControl *control)
@@ -370,6 +290,12 @@ void mux_control_subscribe(MuxControl *control, unsigned topics)
     update_topics(control->controls);
 }
 
+bool mux_control_may_register(const MuxControl *control, const char *service)
+{
+    return mux_policy_allows(control->controls->relay->policy, MUX_POLICY_REGISTER, service,
+                             strlen(service), &control->peer);
+}
+
 unsigned mux_control_registered(const MuxControl *control)
 {
     const MuxControls *controls = control->controls;
@@ -381,53 +307,4 @@ unsigned mux_control_registered(const MuxControl *control)
             count += mux_services_registered(controls->relay->services, other);
     }
     return count;
-}
-
-static ssize_t send_with(int socket, const char *text, size_t length, int fd)
-{
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec pieces[] = {{(void *)text, length}, {(void *)"\n", 1}};
-    struct msghdr message = {.msg_iov = pieces,
-                             .msg_iovlen = 2,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof(int));
-    return sendmsg(socket, &message, MSG_NOSIGNAL);
-}
-
-int mux_control_hand(MuxControl *control, json_object *event, int fd)
-{
-    size_t length;
-    const char *text = text_of(event, &length);
-    // In order with what waits already.
-    ssize_t n = control->answer.size > 0 ? -1 : send_with(control->watch.fd, text, length, fd);
-    int r = n >= 0 ? 0 : control->answer.size > 0 || errno == EAGAIN ? MUX_CONTROL_BUSY : -errno;
-
-    if (n >= 0 && (size_t)n < length + 1) {
-        if ((size_t)n < length)
-            append(control, text + n, length - (size_t)n);
-        append(control, "\n", 1);
-        mux_watch_want(&control->watch, wanted(control));
-    }
-    json_object_put(event);
-    return r;
-}
-
-void mux_control_unregistered(MuxControl *control, const char *service, const char *why)
-{
-    json_object *event = json_object_new_object();
-
-    json_object_object_add(event, "event", json_object_new_string("unregistered"));
-    json_object_object_add(event, "service", json_object_new_string(service));
-    json_object_object_add(event, "reason", json_object_new_string(why));
-    put_event(control, event);
-    json_object_put(event);
 }

@@ -46,6 +46,8 @@ void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *ev
 MuxRelay *mux_control_relay(const MuxControl *control);
 const MuxPeer *mux_control_peer(const MuxControl *control);
 void mux_control_subscribe(MuxControl *control, unsigned topics);
+// Whether the policy lets its user register a service of that name.
+bool mux_control_may_register(const MuxControl *control, const char *service);
 // How many services the same user's connections have registered.
 unsigned mux_control_registered(const MuxControl *control);
 

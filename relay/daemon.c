@@ -7,15 +7,12 @@
 
 #include "daemon.h"
 
-#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "apps.h"
 #include "config.h"
@@ -27,9 +24,8 @@
 #include "link.h"
 #include "log.h"
 #include "notify.h"
+#include "process.h"
 #include "services.h"
-
-#define DESCRIPTORS_KEPT 64
 
 typedef struct CommonOptions {
     gboolean version, verbose;
@@ -90,12 +86,18 @@ static int parse_options(MuxDaemon *daemon, int argc, char **argv)
 
 // --- configuration
 
+static bool may_stay(const MuxService *service)
+{
+    return mux_control_may_register(service->registrant, service->name);
+}
+
 static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
 {
     MuxPolicy *policy = daemon->relay.policy;
 
     daemon->relay.policy = config->policy;
     config->policy = policy;
+    mux_services_review(daemon->relay.services, may_stay);
     daemon->relay.users = config->users;
     if (!daemon->socket) // where the socket is does not change while it is in use
         daemon->socket = g_strdup(config->socket ? config->socket : daemon->kind->socket);
@@ -199,31 +201,6 @@ static gboolean on_hup(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
-// Who was started without them must not log into a socket that got their number.
-static void fill_standard_descriptors(void)
-{
-    int fd;
-
-    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {
-    }
-    if (fd >= 0)
-        close(fd);
-}
-
-// Each channel is a descriptor; the usual soft limit of 1,024 is for programs that use select().
-// Returns what the limit was.
-static struct rlimit raise_descriptor_limit(MuxRelay *relay)
-{
-    struct rlimit before = {.rlim_cur = 1024, .rlim_max = 1024};
-
-    (void)getrlimit(RLIMIT_NOFILE, &before);
-    struct rlimit raised = {.rlim_cur = before.rlim_max, .rlim_max = before.rlim_max};
-    bool good = setrlimit(RLIMIT_NOFILE, &raised) == 0;
-    int most = (int)MIN(good ? raised.rlim_cur : before.rlim_cur, G_MAXINT);
-    relay->most_fd = most - MIN(DESCRIPTORS_KEPT, most / 4);
-    return before;
-}
-
 // --- start and end
 
 // Whoever looks for services is told, on this side and on the other.
@@ -248,7 +225,7 @@ static bool start(MuxDaemon *daemon, GError **error)
         return false;
     }
     relay->role = daemon->kind->role;
-    struct rlimit descriptors = raise_descriptor_limit(relay);
+    struct rlimit descriptors = mux_process_raise_descriptors(&relay->most_fd);
     relay->controls = mux_controls_new(relay);
     relay->services = mux_services_new(&descriptors, on_service_changed, relay);
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
@@ -303,7 +280,7 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
 
     // Characters only: numbers in JSON have a point in every country.
     (void)setlocale(LC_CTYPE, "");
-    fill_standard_descriptors();
+    mux_process_fill_standard_descriptors();
     // The reader of the log may go away; sockets are written with MSG_NOSIGNAL anyway.
     (void)signal(SIGPIPE, SIG_IGN);
     g_set_prgname(kind->name);

@@ -22,10 +22,9 @@
 #include "json.h"
 #include "link-session.h"
 #include "proto/name.h"
+#include "remotes.h"
 
 #define LINE_MAX_BYTES   16384
-#define REMOTES_MAX      2048
-#define REMOTE_BYTES_MAX (1024 * 1024)
 #define LINES_BURST      4096
 #define LINES_PER_SECOND 512
 #define PAUSE_MS         100
@@ -33,9 +32,7 @@
 
 struct MuxDiscovery {
     MuxLink *link;
-    MuxWatch watch;      // our end of the pair
-    GHashTable *remotes; // by name, of MuxRemote
-    size_t remote_bytes;
+    MuxWatch watch;     // our end of the pair
     GHashTable *offers; // names of services that the peer is to be told about
     bool greeted;       // our first line was made, in this session
     GByteArray *out;    // what is left of the line that is being written
@@ -44,47 +41,6 @@ struct MuxDiscovery {
     guint pause;            // GLib source: the peer is too fast
     char *daemon, *version; // the peer's
 };
-
-// --- what is known of the other side
-
-static void remote_free(gpointer pointer)
-{
-    MuxRemote *remote = pointer;
-
-    g_free(remote->name);
-    g_free(remote->facts.description);
-    json_object_put(remote->facts.properties);
-    g_free(remote);
-}
-
-static void forget(MuxDiscovery *discovery, MuxRemote *remote)
-{
-    mux_event_remote(discovery->link, remote, MUX_REMOVED);
-    discovery->remote_bytes -= remote->size;
-    g_hash_table_remove(discovery->remotes, remote->name);
-}
-
-static bool same_facts(const MuxFacts *a, const MuxFacts *b)
-{
-    return strcmp(a->description, b->description) == 0 &&
-           json_object_equal(a->properties, b->properties);
-}
-
-// False when there is no room for it.
-static bool remember(MuxDiscovery *discovery, const char *name, MuxFacts *facts, size_t size)
-{
-    MuxRemote *before = g_hash_table_lookup(discovery->remotes, name);
-    bool same = before && same_facts(&before->facts, facts);
-
-    discovery->remote_bytes += size - (before ? before->size : 0);
-    MuxRemote *remote = g_new0(MuxRemote, 1);
-    *remote = (MuxRemote){g_strdup(name), *facts, size};
-    g_hash_table_replace(discovery->remotes, remote->name, remote);
-    if (!same)
-        mux_event_remote(discovery->link, remote, before ? MUX_CHANGED : MUX_ADDED);
-    return discovery->remote_bytes <= REMOTE_BYTES_MAX &&
-           g_hash_table_size(discovery->remotes) <= REMOTES_MAX;
-}
 
 // --- lines that come
 
@@ -131,13 +87,13 @@ static bool take_object(MuxDiscovery *discovery, json_object *untrusted, size_t 
         return false;
     if (daemon)
         take_greeting(discovery, daemon, version);
-    if (gone && g_hash_table_contains(discovery->remotes, gone))
-        forget(discovery, g_hash_table_lookup(discovery->remotes, gone));
+    if (gone)
+        mux_remotes_drop(discovery->link->remotes, gone);
     if (!service)
         return true;
     if (is_service(service) && !mux_facts_read(untrusted, &facts, error))
         return false;
-    if (is_service(service) && remember(discovery, service, &facts, size))
+    if (is_service(service) && mux_remotes_put(discovery->link->remotes, service, &facts, size))
         return true;
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                 "a service without a name, or more of them than can be kept");
@@ -147,10 +103,7 @@ static bool take_object(MuxDiscovery *discovery, json_object *untrusted, size_t 
 // Without the channel, what was announced is not known to be so any more.
 static void hang_up(MuxDiscovery *discovery)
 {
-    g_autoptr(GList) all = mux_discovery_sorted(discovery);
-
-    for (GList *item = all; item; item = item->next)
-        forget(discovery, item->data);
+    mux_remotes_drop(discovery->link->remotes, NULL);
     mux_watch_close(&discovery->watch);
     if (discovery->pause)
         g_source_remove(discovery->pause);
@@ -377,7 +330,6 @@ MuxDiscovery *mux_discovery_new(MuxLink *link)
     MuxDiscovery *discovery = g_new0(MuxDiscovery, 1);
 
     discovery->link = link;
-    discovery->remotes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, remote_free);
     discovery->offers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     discovery->in = g_byte_array_new();
     discovery->out = g_byte_array_new();
@@ -392,7 +344,6 @@ MuxDiscovery *mux_discovery_free(MuxDiscovery *discovery)
     if (!discovery)
         return NULL;
     mux_discovery_end(discovery);
-    g_hash_table_unref(discovery->remotes);
     g_hash_table_unref(discovery->offers);
     g_byte_array_unref(discovery->in);
     g_byte_array_unref(discovery->out);
@@ -401,30 +352,6 @@ MuxDiscovery *mux_discovery_free(MuxDiscovery *discovery)
 }
 
 // --- showing
-
-static gint compare(gconstpointer a, gconstpointer b)
-{
-    return strcmp(((const MuxRemote *)a)->name, ((const MuxRemote *)b)->name);
-}
-
-GList *mux_discovery_sorted(const MuxDiscovery *discovery)
-{
-    return g_list_sort(g_hash_table_get_values(discovery->remotes), compare);
-}
-
-json_object *mux_remote_json(const MuxLink *link, const MuxRemote *remote)
-{
-    json_object *object = json_object_new_object();
-    bool host = link->relay->role == MUX_HOST;
-    g_autofree char *name =
-        host ? g_strdup_printf("%s/%s", link->name, remote->name) : g_strdup(remote->name);
-
-    json_object_object_add(object, "name", json_object_new_string(name));
-    json_object_object_add(object, "link", json_object_new_string(link->name));
-    json_object_object_add(object, "service", json_object_new_string(remote->name));
-    mux_facts_add(object, remote->facts.description, remote->facts.properties);
-    return object;
-}
 
 json_object *mux_discovery_peer_json(const MuxDiscovery *discovery)
 {

@@ -9,18 +9,10 @@
 #include <json-c/json.h>
 
 #include "link.h"
-#include "services.h"
 
 #define MUX_DISCOVERY_NAME "@services"
 
 typedef struct MuxDiscovery MuxDiscovery;
-
-// A service of the other side.
-typedef struct MuxRemote {
-    char *name;
-    MuxFacts facts;
-    size_t size; // bytes of the line that announced it
-} MuxRemote;
 
 MuxDiscovery *mux_discovery_new(MuxLink *link);
 // NULL is fine; returns NULL.
@@ -38,9 +30,5 @@ void mux_discovery_end(MuxDiscovery *discovery);
 // One of our services is new, has changed, or is gone.
 void mux_discovery_offer(MuxDiscovery *discovery, const char *service);
 
-// The other side's services, sorted by name; to be freed with g_list_free(). Of MuxRemote.
-GList *mux_discovery_sorted(const MuxDiscovery *discovery);
-// What one of them is for those who look for something to open. The caller's.
-json_object *mux_remote_json(const MuxLink *link, const MuxRemote *remote);
 // {"daemon", "version"} of the other side, or NULL while that is not known. The caller's.
 json_object *mux_discovery_peer_json(const MuxDiscovery *discovery);

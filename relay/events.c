@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "discovery.h"
 #include "preamble.h"
 
 static void add_string(json_object *object, const char *key, const char *value)

@@ -4,8 +4,9 @@
 // What control connections that asked for events are told. Where nobody has asked, nothing is made.
 #pragma once
 
-#include "discovery.h"
 #include "joint.h"
+#include "remotes.h"
+#include "services.h"
 
 // What can be subscribed to; bits.
 typedef enum MuxTopic {

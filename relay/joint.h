@@ -48,7 +48,7 @@ MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, si
 // Both ends are there: bytes flow from now on.
 void mux_joint_settle(MuxJoint *joint);
 // Ends it, and its channel with RESET if that is still open.
-void mux_joint_free(MuxJoint *joint, MuxCode code);
+void mux_joint_free(MuxJoint *joint, uint32_t code);
 
 // A channel whose local end is the daemon itself, with `fd`, which becomes the joint's; these two
 // are for discovery.c. Opens it; false when that is not possible, with `fd` closed.

@@ -99,8 +99,6 @@ guint mux_json_line(const char *text, const char *message)
     const char *place = skip_space(text), *value = place;
     guint line = 1;
 
-    if (*message != '"')
-        return 0;
     for (const char *found; (found = step(value, &message));) {
         place = value = found;
         if (*message == '\0')

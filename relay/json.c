@@ -83,13 +83,18 @@ json_object *mux_json_load(const char *file, GError **error)
     return object;
 }
 
+// Whether it is about what is written there: that, or what came of it, begins with the key.
+static bool has_line(const GError *error)
+{
+    return error->message[0] == '"' || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA);
+}
+
 void mux_json_blame(json_object *object, const char *file, GError **error)
 {
     const char *text = json_object_get_userdata(object);
-    guint line = text && error && *error ? mux_json_line(text, (*error)->message) : 0;
 
-    if (line > 0)
-        g_prefix_error(error, "line %u: ", line);
+    if (text && error && *error && has_line(*error))
+        g_prefix_error(error, "line %u: ", mux_json_line(text, (*error)->message));
     g_prefix_error(error, "%s: ", file);
 }
 

@@ -17,8 +17,7 @@ json_object *mux_json_load(const char *file, GError **error);
 // Puts the file's name, and the line, in front of an error about an object that was loaded from it.
 void mux_json_blame(json_object *object, const char *file, GError **error);
 // The line of what an error's message is about, which it begins with: "KEY", or
-// "KEY": number 2: "KEY" and so on. If the last of them is not there, of what it would be in. 0
-// when it begins with none.
+// "KEY": number 2: "KEY" and so on. If the last of them is not there, of what it would be in.
 guint mux_json_line(const char *text, const char *message);
 #define MUX_JSON_NUMBER "number " // of a list's item in such a message, from 1
 // An object in `length` bytes. NULL with an error.

@@ -19,6 +19,7 @@
 #include "joint.h"
 #include "link-session.h"
 #include "proto/limits.h"
+#include "remotes.h"
 
 #define SPAWNS_BURST      256
 #define SPAWNS_PER_SECOND 200
@@ -277,6 +278,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     link->users = mux_users_new();
+    link->remotes = mux_remotes_new(link);
     link->discovery = mux_discovery_new(link);
     mux_job_init(&link->pump, on_pump);
     link->timer = g_source_new(&timer_functions, sizeof(GSource));
@@ -305,6 +307,7 @@ MuxLink *mux_link_free(MuxLink *link)
     mux_session_stop(link->session);
     drain_events(link);
     mux_discovery_free(link->discovery);
+    mux_remotes_free(link->remotes);
     g_hash_table_unref(link->users);
     mux_job_cancel(&link->pump);
     mux_session_free(link->session);

@@ -29,6 +29,7 @@ struct MuxLink {
     MuxJob pump;
     uint64_t armed_us; // when the timer fires; UINT64_MAX: never
     struct MuxDiscovery *discovery;
+    struct MuxRemotes *remotes;
     GHashTable *users;        // of this machine, who have channels
     guint32 sockets;          // of its channels
     unsigned own;             // channels of the daemon's own

@@ -56,11 +56,12 @@ static int open_file(const char *path, struct stat *ret_st)
     return -ESTALE;
 }
 
-static int set_owner(int file, const MuxAccess *access)
+// -1: as it is.
+static int set_owner(int file, uid_t uid, gid_t gid)
 {
-    if (access->uid == (uid_t)-1 && access->gid == (gid_t)-1)
+    if (uid == (uid_t)-1 && gid == (gid_t)-1)
         return 0;
-    return fchownat(file, "", access->uid, access->gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+    return fchownat(file, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 // Remembers which file is ours.
@@ -74,7 +75,7 @@ static int claim_file(MuxListener *listener, const char *path, const MuxAccess *
     listener->dev = st.st_dev;
     listener->ino = st.st_ino;
     listener->path = g_strdup(path);
-    int r = set_owner(file, access);
+    int r = set_owner(file, access->uid, access->gid);
     close(file);
     return r;
 }
@@ -140,24 +141,33 @@ static int set_mode(int file, mode_t mode)
     return chmod(self, mode) < 0 ? -errno : 0;
 }
 
+// Nobody comes in while it is half done. Only a file's owner may change its mode, unless he has
+// more capabilities than this needs.
+static int change_file(int file, const MuxAccess *access)
+{
+    uid_t uid = access->uid == (uid_t)-1 ? geteuid() : access->uid;
+    gid_t gid = access->gid == (gid_t)-1 ? getegid() : access->gid;
+    int r = set_owner(file, geteuid(), (gid_t)-1);
+
+    if (r == 0)
+        r = set_mode(file, 0);
+    if (r == 0)
+        r = set_owner(file, (uid_t)-1, gid);
+    if (r == 0)
+        r = set_mode(file, access->mode);
+    return r == 0 ? set_owner(file, uid, (gid_t)-1) : r;
+}
+
 bool mux_listener_set_access(MuxListener *listener, const MuxAccess *access, GError **error)
 {
-    MuxAccess full = {access->mode, access->uid == (uid_t)-1 ? geteuid() : access->uid,
-                      access->gid == (gid_t)-1 ? getegid() : access->gid};
     struct stat st = {0};
     int file = open_file(listener->path, &st);
     int r = MIN(file, 0);
 
     if (r == 0 && (st.st_dev != listener->dev || st.st_ino != listener->ino))
         r = -ESTALE;
-    // Nobody comes in while it is half done.
-    if (r == 0 && (st.st_uid != full.uid || st.st_gid != full.gid)) {
-        r = set_mode(file, 0);
-        if (r == 0 && (r = set_owner(file, &full)) < 0)
-            (void)set_mode(file, st.st_mode & 0777);
-    }
     if (r == 0)
-        r = set_mode(file, full.mode);
+        r = change_file(file, access);
     if (file >= 0)
         close(file);
     return r == 0 || complain(error, listener->path, g_strerror(-r));

@@ -25,7 +25,8 @@ void mux_listener_init(MuxListener *listener);
 // is there is not touched. False with an error that says what is there.
 bool mux_listener_open(MuxListener *listener, MuxLoop *loop, const char *path,
                        const MuxAccess *access, void (*fn)(MuxWatch *watch), GError **error);
-// Lets others in from now on. False with an error; then who may is as it was, or nobody may.
+// Lets others in from now on. False with an error; then nobody may come in whom neither the old
+// access lets in nor the new one.
 bool mux_listener_set_access(MuxListener *listener, const MuxAccess *access, GError **error);
 // Whether its path still leads to it.
 bool mux_listener_is_there(const MuxListener *listener);

@@ -114,6 +114,8 @@ void mux_open(MuxRelay *relay, int fd, const char *name, MuxAnswers answers, con
     }
     const char *why = forbids(joint, peer, &code);
     if (why) {
+        mux_link_log(link, G_LOG_LEVEL_INFO, "channel to '%s' refused to %s (uid %u): %s", name,
+                     joint->caller.program, joint->caller.uid, why);
         refuse(joint, fd, code, why);
         return;
     }

@@ -129,6 +129,19 @@ bool mux_services_unregister(MuxServices *services, MuxControl *registrant, cons
     return found;
 }
 
+void mux_services_review(MuxServices *services, bool (*may)(const MuxService *service))
+{
+    g_autoptr(GList) all = g_hash_table_get_values(services->by_name);
+
+    for (GList *item = all; item; item = item->next) {
+        MuxService *service = item->data;
+        if (!service->registrant || may(service))
+            continue;
+        mux_control_unregistered(service->registrant, service->name, "the policy has changed");
+        drop(services, service);
+    }
+}
+
 unsigned mux_services_registered(const MuxServices *services, const MuxControl *registrant)
 {
     unsigned count = 0;

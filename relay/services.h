@@ -40,6 +40,8 @@ int mux_services_register(MuxServices *services, MuxService *service, MuxControl
 // Takes back what that connection registered: one of them, or all with NULL. False when it has no
 // such.
 bool mux_services_unregister(MuxServices *services, MuxControl *registrant, const char *name);
+// Ends those registrations that their connection may not have any more.
+void mux_services_review(MuxServices *services, bool (*may)(const MuxService *service));
 // How many services programs have registered; those of one connection, or all with NULL.
 unsigned mux_services_registered(const MuxServices *services, const MuxControl *registrant);
 

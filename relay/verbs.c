@@ -8,11 +8,11 @@
 
 #include <string.h>
 
-#include "discovery.h"
 #include "events.h"
 #include "json.h"
 #include "policy.h"
 #include "preamble.h"
+#include "remotes.h"
 #include "services.h"
 #include "status.h"
 
@@ -78,7 +78,7 @@ static json_object *verb_vms(MuxControl *control, json_object *request)
 // What that connection's user can open.
 static void add_remotes(json_object *list, MuxControl *control, const MuxLink *link)
 {
-    g_autoptr(GList) all = mux_discovery_sorted(link->discovery);
+    g_autoptr(GList) all = mux_remotes_sorted(link->remotes);
 
     for (GList *item = all; item; item = item->next) {
         const MuxRemote *remote = item->data;
@@ -142,13 +142,11 @@ static json_object *verb_events(MuxControl *control, json_object *request)
 // with the daemon's rights.
 static const char *forbids(MuxControl *control, const MuxService *service)
 {
-    const MuxPeer *peer = mux_control_peer(control);
-    const MuxRelay *relay = mux_control_relay(control);
+    bool privileged = mux_peer_is_privileged(mux_control_peer(control));
 
-    if (service->kind != MUX_SERVICE_ACCEPT && !mux_peer_is_privileged(peer))
+    if (service->kind != MUX_SERVICE_ACCEPT && !privileged)
         return "\"connect\" and \"exec\" are for root and the daemon's own user; use \"accept\"";
-    if (!mux_policy_allows(relay->policy, MUX_POLICY_REGISTER, service->name, strlen(service->name),
-                           peer))
+    if (!mux_control_may_register(control, service->name))
         return "the policy does not let this user register that service";
     return NULL;
 }

@@ -1,0 +1,40 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Shared by control.c, which answers requests, and publish.c, which sends events.
+#pragma once
+
+#include "backlog.h"
+#include "control.h"
+#include "proto/bucket.h"
+
+// Bytes for all connections together that were not read yet.
+#define MUX_CONTROLS_HELD (64 * 1024 * 1024)
+
+struct MuxControl {
+    MuxWatch watch;
+    MuxList node;
+    MuxControls *controls;
+    MuxPeer peer;        // who connected
+    GByteArray *request; // up to the line's end, and maybe beyond
+    MuxBacklog answer;
+    unsigned topics; // that it subscribed to
+    guint lost;      // events that it did not read in time
+};
+
+struct MuxControls {
+    MuxRelay *relay;
+    MuxList list;
+    guint count;
+    unsigned topics; // that anybody subscribed to
+    size_t held;     // bytes of answers that were not read yet
+    MuxBucket work;  // what answers may cost
+};
+
+// An object's text, lent by it.
+const char *mux_control_text(json_object *object, size_t *ret_length);
+// Puts bytes, or an object, which is used up, and its newline, behind what waits to be written.
+void mux_control_append(MuxControl *control, const char *bytes, size_t length);
+void mux_control_put(MuxControl *control, json_object *object);
+// What its socket is to be watched for.
+uint32_t mux_control_wanted(const MuxControl *control);

@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Events are put behind what waits to be written as long as that is short; then they are dropped,
+// and the client is told how many when it has read what there was.
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "control-private.h"
+#include "policy.h"
+
+// Of events, for one client.
+#define EVENTS_HELD_MAX (256 * 1024)
+
+static void put_event(MuxControl *control, json_object *event)
+{
+    if (control->lost > 0 || control->answer.size > EVENTS_HELD_MAX ||
+        control->controls->held > MUX_CONTROLS_HELD) {
+        control->lost++;
+        return;
+    }
+    mux_control_put(control, json_object_get(event));
+    mux_watch_want(&control->watch, mux_control_wanted(control));
+}
+
+// --- for subscribers
+
+bool mux_controls_want(const MuxControls *controls, unsigned topic)
+{
+    return controls && controls->topics & topic;
+}
+
+static bool may_see(const MuxControl *control, const MuxAudience *audience)
+{
+    return !audience || !audience->service ||
+           mux_policy_allows(control->controls->relay->policy, MUX_POLICY_OPEN, audience->service,
+                             strlen(audience->service), &control->peer);
+}
+
+static bool sees_name(const MuxControl *control, const MuxAudience *audience)
+{
+    return audience && audience->name &&
+           (mux_peer_is_privileged(&control->peer) || control->peer.uid == audience->owner);
+}
+
+static void set_service(json_object *event, const char *name)
+{
+    // An argument may be any bytes, but JSON is UTF-8.
+    g_autofree char *valid = g_utf8_make_valid(name, -1);
+    json_object_object_add(event, "service", json_object_new_string(valid));
+}
+
+void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *event,
+                          const MuxAudience *audience)
+{
+    json_object *whole = NULL;
+
+    if (audience && audience->name && json_object_deep_copy(event, &whole, NULL) == 0)
+        set_service(whole, audience->name);
+    for (MuxList *node = controls->list.next; node != &controls->list; node = node->next) {
+        MuxControl *control = mux_container(node, MuxControl, node);
+        if (control->topics & topic && may_see(control, audience))
+            put_event(control, whole && sees_name(control, audience) ? whole : event);
+    }
+    json_object_put(whole);
+    json_object_put(event);
+}
+
+// --- for registrants
+
+static ssize_t send_with(int socket, const char *text, size_t length, int fd)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec pieces[] = {{(void *)text, length}, {(void *)"\n", 1}};
+    struct msghdr message = {.msg_iov = pieces,
+                             .msg_iovlen = 2,
+                             .msg_control = control.space,
+                             .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+int mux_control_hand(MuxControl *control, json_object *event, int fd)
+{
+    size_t length;
+    const char *text = mux_control_text(event, &length);
+    // In order with what waits already.
+    ssize_t n = control->answer.size > 0 ? -1 : send_with(control->watch.fd, text, length, fd);
+    int r = n >= 0 ? 0 : control->answer.size > 0 || errno == EAGAIN ? MUX_CONTROL_BUSY : -errno;
+
+    if (n >= 0 && (size_t)n < length + 1) {
+        if ((size_t)n < length)
+            mux_control_append(control, text + n, length - (size_t)n);
+        mux_control_append(control, "\n", 1);
+        mux_watch_want(&control->watch, mux_control_wanted(control));
+    }
+    json_object_put(event);
+    return r;
+}
+
+void mux_control_unregistered(MuxControl *control, const char *service, const char *why)
+{
+    json_object *event = json_object_new_object();
+
+    json_object_object_add(event, "event", json_object_new_string("unregistered"));
+    json_object_object_add(event, "service", json_object_new_string(service));
+    json_object_object_add(event, "reason", json_object_new_string(why));
+    put_event(control, event);
+    json_object_put(event);
+}

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The services that the other side of a link has announced: what can be opened over it.
+#pragma once
+
+#include <glib.h>
+#include <json-c/json.h>
+
+#include "service.h"
+
+typedef struct MuxLink MuxLink;
+typedef struct MuxRemotes MuxRemotes;
+
+typedef struct MuxRemote {
+    char *name;
+    MuxFacts facts;
+    size_t size; // bytes of the line that announced it
+} MuxRemote;
+
+MuxRemotes *mux_remotes_new(MuxLink *link);
+// NULL is fine; returns NULL.
+MuxRemotes *mux_remotes_free(MuxRemotes *remotes);
+
+// A service is there, or says something else than before; what `facts` owns becomes the set's.
+// False when that makes more of them than are kept.
+bool mux_remotes_put(MuxRemotes *remotes, const char *name, const MuxFacts *facts, size_t size);
+// It is gone, if it was there; NULL: all are.
+void mux_remotes_drop(MuxRemotes *remotes, const char *name);
+
+// Sorted by name; to be freed with g_list_free(). Of MuxRemote.
+GList *mux_remotes_sorted(const MuxRemotes *remotes);
+// What one of them is for those who look for something to open. The caller's.
+json_object *mux_remote_json(const MuxLink *link, const MuxRemote *remote);
