@@ -56,6 +56,8 @@ static const char *forbids(MuxJoint *joint, const MuxPeer *peer, MuxCode *ret_co
     const MuxRelay *relay = link->relay;
 
     *ret_code = MUX_CODE_DENIED;
+    if (!peer->known)
+        return "it is not known who this is";
     if (!mux_policy_allows(relay->policy, MUX_POLICY_OPEN, joint->name, strlen(joint->name), peer))
         return "the policy does not let this user open it";
     *ret_code = MUX_CODE_LIMIT;

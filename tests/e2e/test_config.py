@@ -60,6 +60,33 @@ class Configuration(StackTest):
                     self.assertEqual(said.count("\n"), 1, said)
                     self.assertFalse(os.path.lexists(daemon.socket))
 
+    def test_lines(self) -> None:
+        """The line of the key, however it is nested; configuration and services alike."""
+        host = self.alone("hostmux")
+        for text, said in (
+                ('{\n"vms": {"a": {},\n"b": {"port": 1}}}', 'line 2: "vms": "a": VM'),
+                ('{"vms": {"a":\n{"port": "unix:/x"}, "b":\n{\n"port": 1}}}',
+                 'line 4: "vms": "b": "port" must be'),
+                ('{"vms":\n\n\n3}', 'line 1: "vms" must be'),
+                ('{"services": "\\"limits\\"",\n"limits": {"channels":\n0}}',
+                 'line 2: "limits": "channels" must be'),
+                ('\n\n{"socket": "{[",\n\n"colour": 1}', 'line 5: "colour" is not a key')):
+            host.config.write_text(text)
+            self.assertIn(f"{host.config}: {said}", host.start_refused())
+        host.config.write_text("{}")
+        files = {"a": ('{"service": "a",\n"connect": "x"}', 'line 2: "connect" '),
+                 "b": ('{"service": "b",\n"exec":\n["x"]}', 'line 2: "exec" must begin'),
+                 "c": ('\n{"service": "c"}', 'line 2: one of "connect" and "exec" is needed'),
+                 "d": ('{\n"service":\n"x",\n"connect": "unix:/x"}', "line 2: \"service\" is 'x'"),
+                 "e": ('{"service": "e", "connect": "unix:/x",\n"properties": {\n"p": 1}}',
+                       'line 3: "properties": "p" must be'),
+                 "f": ('{"service": "f",\n"exec": ["/x"], "vms":\n[]', "line 3: ")}
+        for name, (text, _) in files.items():
+            (host.services / f"{name}.json").write_text(text)
+        host.start()
+        for name, (_, said) in files.items():
+            self.assertIn(f"{host.services}/{name}.json: {said}", host.log())
+
     def test_config_that_is_no_file(self) -> None:
         for kind in ("guestmux", "hostmux"):
             daemon = self.alone(kind)

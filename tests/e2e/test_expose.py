@@ -14,7 +14,7 @@ from pathlib import Path
 from daemon import PATIENCE, Daemon, Json, dial, wait_until
 from stack import VM, Listener, Stack, StackTest, read_exactly, read_to_end
 from traffic import Receiver, Sender
-from user import GID, GROUP, UID, being, needs_root, talk
+from user import GID, GROUP, UID, being, knocking, needs_root, talk
 
 MANY = 64
 
@@ -78,7 +78,8 @@ class Channels(ExposeTest):
         listener = self.serve(stack)
         stack.start()
         app, peer = self.join_at(stack, "s", listener)
-        threads = [(Sender(app, 8 << 20, 1), Receiver(peer)), (Sender(peer, 8 << 20, 2), Receiver(app))]
+        threads = [(Sender(app, 8 << 20, 1), Receiver(peer)),
+                   (Sender(peer, 8 << 20, 2), Receiver(app))]
         for sender, receiver in threads:
             sender.join(PATIENCE)
             receiver.join(PATIENCE)
@@ -211,9 +212,31 @@ class Access(ExposeTest):
                 "socket-mode": "0620", "socket-owner": "nobody", "socket-group": GROUP}))
             daemon.start()
             st = daemon.socket.lstat()
-            self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid), (0o620, 65534, GROUP))
+            self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid),
+                             (0o620, 65534, GROUP))
             self.assertEqual(talk(daemon.socket, b"@control\n", UID), b"PermissionError")
             self.assertEqual(talk(daemon.socket, b"@control\n", UID, GROUP), b"OK\n")
+
+    def test_no_moment(self) -> None:
+        """While the socket is made, changed and removed, nobody gets in who may not."""
+        stack = self.exposing()
+        stack.start()
+        closed: list[list[Json]] = [
+            [], [{"socket": "s", "mode": "0660", "group": GROUP}],
+            [{"socket": "s", "mode": "0600", "owner": UID + 1}],
+            [{"socket": "s", "mode": "0606", "group": GID}], []]
+        with knocking(self.folder / "s", UID):
+            for _ in range(10):
+                for entries in closed:
+                    self.expose(stack, *entries)
+                    stack.guest.reload()
+        with self.assertRaisesRegex(AssertionError, "he could connect"), \
+                knocking(self.folder / "s", UID):
+            self.expose(stack, {"socket": "s"})
+            stack.guest.reload()
+            wait_until(lambda: stack.guest.link()["refused"], "he has")
+        self.expose(stack)
+        stack.guest.reload()
 
     def test_folder(self) -> None:
         """One that is missing is made, for all to pass through; not two."""
@@ -229,8 +252,13 @@ class Access(ExposeTest):
         self.assertTrue((self.folder / "new/s").exists())
 
     def test_access_changes(self) -> None:
-        """A socket that stays, for others; if the reload fails, all is as it was."""
+        """A socket that stays, for others; if the reload fails, all is as it was.
+
+        With the capabilities that the unit leaves it.
+        """
         stack = self.exposing({"socket": "s"})
+        stack.guest.other_command = ["setpriv", "--bounding-set=-all,+chown,+dac_override",
+                                     *stack.guest.command()]
         stack.start()
         inode = (self.folder / "s").lstat().st_ino
         cases: list[tuple[Json, int, int, int]] = [
@@ -242,7 +270,7 @@ class Access(ExposeTest):
             st = (self.folder / "s").lstat()
             self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid, st.st_gid, st.st_ino),
                              (mode, owner, group, inode))
-        self.expose(stack, {"socket": "s", "owner": UID}, {"socket": "one/two/s"})
+        self.expose(stack, {"socket": "s", "owner": UID}, {"socket": "one/two/t"})
         stack.guest.reload(good=False)
         st = (self.folder / "s").lstat()
         self.assertEqual((stat.S_IMODE(st.st_mode), st.st_uid, st.st_ino), (0o640, 0, inode))

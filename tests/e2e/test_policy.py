@@ -99,8 +99,8 @@ class Opening(PolicyTest):
     def test_who_connected_counts(self) -> None:
         """And not who writes the name, or what the process has become since."""
         stack = self.guarded({"cat": {"users": [UID]}})
-        for before, after, code in ((0, OTHER, b"OK"), (UID, OTHER, b"OK"), (OTHER, 0, b"ERR denied"),
-                                    (OTHER, UID, b"ERR denied")):
+        for before, after, code in ((0, OTHER, b"OK"), (UID, OTHER, b"OK"),
+                                    (OTHER, 0, b"ERR denied"), (OTHER, UID, b"ERR denied")):
             with being(before):
                 sock = stack.dial()
             with being(after):

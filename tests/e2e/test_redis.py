@@ -45,9 +45,9 @@ class Redis(StackTest):
         return stack.start(), path
 
     def run_program(self, program: str, path: Path, *arguments: str, data: str = "") -> str:
-        run = subprocess.run([part(f"usr/bin/{program}"), "-s", str(path), *arguments], input=data,
-                             env=environment(), capture_output=True, text=True, timeout=4 * PATIENCE,
-                             check=False)
+        run = subprocess.run([part(f"usr/bin/{program}"), "-s", str(path), *arguments],
+                             input=data, env=environment(), capture_output=True, text=True,
+                             timeout=4 * PATIENCE, check=False)
         self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
         return run.stdout
 
@@ -55,7 +55,8 @@ class Redis(StackTest):
         _, path = self.exposed()
         self.assertEqual(self.run_program("redis-cli", path, "PING"), "PONG\n")
         value = "".join(f"{n:08x}" for n in range(1 << 17))  # a megabyte
-        self.assertEqual(self.run_program("redis-cli", path, "-x", "SET", "big", data=value), "OK\n")
+        self.assertEqual(self.run_program("redis-cli", path, "-x", "SET", "big", data=value),
+                         "OK\n")
         self.assertEqual(self.run_program("redis-cli", path, "STRLEN", "big"), f"{len(value)}\n")
         self.assertEqual(self.run_program("redis-cli", path, "GET", "big"), value + "\n")
 
@@ -72,8 +73,8 @@ class Redis(StackTest):
         """Clients at once, alone and with requests behind one another."""
         stack, path = self.exposed()
         for pipeline in (1, PIPELINE):
-            said = self.run_program("redis-benchmark", path, "-n", str(REQUESTS), "-c", str(CLIENTS),
-                                    "-P", str(pipeline), "-t", TESTS, "--csv")
+            said = self.run_program("redis-benchmark", path, "-n", str(REQUESTS), "-c",
+                                    str(CLIENTS), "-P", str(pipeline), "-t", TESTS, "--csv")
             rates = re.findall(r'^"([^"]+)","([0-9.]+)"', said, re.MULTILINE)
             self.assertGreaterEqual(len(rates), len(TESTS.split(",")), said)
             for name, rate in rates:

@@ -71,12 +71,12 @@ class Watch(StackTest):
         stack, listener = self.start()
         before = stack.host.cpu()
         begin = time.monotonic()
-        for n in range(3000):
+        for n in range(1000):
             stack.host.service(f"s{n % 10}", connect=listener.connect, description=f"{n}")
         took = time.monotonic() - begin
-        wait_until(lambda: "2999" in {service["description"] for service in
+        wait_until(lambda: "999" in {service["description"] for service in
                                       stack.host.ask("services")["services"]}, "the last one")
-        self.assertLess(stack.host.cpu() - before, 0.2 + took / 4)
+        self.assertLess(stack.host.cpu() - before, 0.5 + took / 2)
         self.assertLess(stack.host.cpu_over(0.5), 0.1)
 
 

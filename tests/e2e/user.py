@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import unittest
 from collections.abc import Iterator, Sequence
@@ -65,3 +66,39 @@ def talk(path: Path, data: bytes, uid: int, gid: int = GID, groups: Sequence[int
         said = pipe.read()
     os.waitpid(child, 0)
     return said
+
+
+@contextmanager
+def knocking(path: Path, uid: int) -> Iterator[None]:
+    """Meanwhile somebody tries to connect, without a pause; he must not succeed once."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(writer)
+            os.setgroups([])
+            os.setresgid(GID, GID, GID)
+            os.setresuid(uid, uid, uid)
+            status = 2 if _gets_in(path, reader) else 0
+        finally:
+            os._exit(status)
+    os.close(reader)
+    try:
+        yield
+    finally:
+        os.close(writer)
+        _, result = os.waitpid(child, 0)
+    assert result == 0, f"{os.waitstatus_to_exitcode(result)}; 2: he could connect"
+
+
+def _gets_in(path: Path, stop: int) -> bool:
+    """Whether it works before `stop` has an end."""
+    while not select.select([stop], [], [], 0)[0]:
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(str(path))
+                return True
+            except OSError:
+                continue
+    return False

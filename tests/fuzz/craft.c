@@ -42,6 +42,20 @@ size_t craft_odd_hello(Craft *craft, Source *source)
     return MUX_HELLO_SIZE;
 }
 
+// A caller, whole or not.
+static uint16_t put_attributes(uint8_t *p, Source *source)
+{
+    uint8_t what = source_8(source);
+    uint16_t length = (uint16_t)(what % 8 == 1 ? source_number(source) : what % 48);
+
+    if (what % 2 == 0)
+        return 0;
+    mux_put16(p, what % 4 == 1 ? 1 : what);
+    mux_put16(p + 2, length);
+    memset(p + 4, what, 48);
+    return (uint16_t)(4 + what % 48);
+}
+
 static uint16_t put_open(uint8_t *p, Source *source)
 {
     const uint8_t *name = (const uint8_t *)"service:argument";
@@ -53,7 +67,7 @@ static uint16_t put_open(uint8_t *p, Source *source)
     mux_put32(p + 8, source_8(source));
     mux_put16(p + 12, source_8(source) % 8 ? length : (uint16_t)source_number(source));
     memcpy(p + 14, name, length);
-    return (uint16_t)(14 + length + source_8(source) % 2 * 5);
+    return (uint16_t)(14 + length + put_attributes(p + 14 + length, source));
 }
 
 // Mostly with the nonce that opens the channel.

@@ -46,8 +46,8 @@ static void test_lines(void)
         {"\"a\": \"n\": number 5: \"k\" must be", 2},
         {"\"a\": number 1 must be", 2},
         {"\"a\": something else: \"port\"", 2},
-        {"nothing \"port\"", 0},
-        {"", 0},
+        {"nothing \"port\"", 1},
+        {"", 1},
         {"\"", 1},
         {"\"a", 1},
     };

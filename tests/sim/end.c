@@ -12,7 +12,8 @@
 #include "proto/frame.h"
 #include "proto/limits.h"
 
-#define STARVED 40 // one allocation in so many fails
+#define ACCOUNT (128 * 1024) // bytes
+#define STARVED 40           // one allocation in so many fails
 
 static uint64_t clock_of(const End *end)
 {
@@ -99,6 +100,20 @@ static uint32_t nonce_of(uint32_t number)
     return number * 0x9e3779b1u;
 }
 
+// Every third one does not say who opens it.
+static MuxCaller caller_of(uint32_t number)
+{
+    MuxCaller caller = {.known = number % 3 > 0, .uid = number, .gid = ~number, .program = "sim"};
+
+    return caller.known ? caller : (MuxCaller){0};
+}
+
+static bool same_caller(const MuxCaller *a, const MuxCaller *b)
+{
+    return a->known == b->known && a->uid == b->uid && a->gid == b->gid &&
+           strcmp(a->program, b->program) == 0;
+}
+
 Chan *end_open(End *end)
 {
     Run *run = end->run;
@@ -108,11 +123,15 @@ Chan *end_open(End *end)
     uint32_t number = ledger_add(&run->ledger, end->side, end_guest_id(end), end_host_id(end));
     Chan *chan = end_adopt(end, number, true, NULL);
     size_t length = ledger_name(number, name);
+    const MuxCaller caller = caller_of(number);
+    const MuxOpening opening = {.name = name,
+                                .length = length,
+                                .nonce = nonce_of(number),
+                                .caller = &caller,
+                                .account = number % 2 ? &end->account : NULL,
+                                .user = chan};
     memory_starve(run->starved ? STARVED : 0);
-    int r = mux_session_open(
-        end->session,
-        &(MuxOpening){.name = name, .length = length, .nonce = nonce_of(number), .user = chan},
-        &mux);
+    int r = mux_session_open(end->session, &opening, &mux);
     memory_starve(0);
     count_open(run, r);
     if (r == 0) {
@@ -142,6 +161,8 @@ static void on_open(End *end, const MuxEvent *event)
     run_check(run, event->channel && !event->user, "an OPEN without a channel, or of a known one");
     run_check(run, number != UINT32_MAX, "OPEN with a name that nobody said");
     Entry *entry = ledger_entry(&run->ledger, number);
+    const MuxCaller caller = caller_of(number);
+    run_check(run, same_caller(event->caller, &caller), "OPEN by another caller");
     run_check(run, entry->opener != end->side, "OPEN of one's own channel");
     run_check(run, !entry->at[end->side] || entry->torn, "OPEN of a channel that is open");
     run_check(run, entry->guest_id == end_guest_id(end) && entry->host_id == end_host_id(end),
@@ -272,7 +293,11 @@ End *end_new(Run *run, unsigned side, const MuxLimits *limits)
     End *end = calloc(1, sizeof(*end));
     if (!end)
         abort();
-    *end = (End){.run = run, .side = side, .limits = *limits, .finished_from = UINT32_MAX};
+    *end = (End){.run = run,
+                 .side = side,
+                 .limits = *limits,
+                 .account = {.limit = ACCOUNT},
+                 .finished_from = UINT32_MAX};
     if (mux_session_new(side ? MUX_HOST : MUX_GUEST, limits, &end->session) != 0)
         abort();
     return end;
@@ -441,6 +466,9 @@ void end_check(const End *end)
     run_check(end->run, held <= info.budget && held <= info.budget_used,
               "%s: %ju bytes granted, %ju in use, of %ju", name_of(end), (uintmax_t)held,
               (uintmax_t)info.budget_used, (uintmax_t)info.budget);
+    run_check(end->run, end->account.used <= (end->count ? end->account.limit : 0),
+              "%s: %ju bytes in the account, of %zu channels", name_of(end),
+              (uintmax_t)end->account.used, end->count);
     if (info.in_flight >= MUX_FLIGHT_MAX)
         run_count(end->run, COVER_FULL_FLIGHT);
     if (info.channels >= 1000)

@@ -16,6 +16,7 @@ typedef struct End {
     unsigned side; // 0 the guest, 1 the host
     MuxLimits limits;
     MuxSession *session;
+    MuxAccount account; // of every second channel that it opens
     int64_t clock_us; // how far its clock is from the run's
     bool port_open;
     bool hungry;  // a channel had bytes and did not give them

@@ -43,6 +43,7 @@ class VmError(Exception):
 class Machine:
     """Paths on the host: folder, port_path (the port's socket), qmp_path (a second QMP).
 
+    port: whether the port is there from the start.
     machine: "pc" or "q35"; on q35, root_ports pcie-root-ports rp0, rp1, … each take a device of any
     size while the guest runs.
     connect_to: QEMU connects the port to this listening socket, and does so again each second;
@@ -55,6 +56,7 @@ class Machine:
         *,
         machine: str = "pc",
         memory_mb: int = 512,
+        port: bool = True,
         port_name: str = PORT_NAME,
         connect_to: Path | None = None,
         root_ports: int = 0,
@@ -63,6 +65,7 @@ class Machine:
     ) -> None:
         self._machine = machine
         self._memory_mb = memory_mb
+        self._port = port
         self._port_name = port_name
         self._connect_to = connect_to
         self._root_ports = root_ports
@@ -119,7 +122,6 @@ class Machine:
 
     def _command(self, vmlinuz: Path, accelerator: str, qmp: int, commands: int) -> list[str]:
         listen = "server=on,wait=off"
-        port = f"path={self.port_path}," + ("reconnect=1" if self._connect_to else listen)
         words = f"""
             -nodefaults -no-user-config -display none -name guestmux-test
             -accel {accelerator} -machine {self._machine} -smp 1 -m {self._memory_mb}
@@ -130,9 +132,11 @@ class Machine:
             -serial chardev:console
             -chardev socket,id=commands,fd={commands} -serial chardev:commands
             -device virtio-serial-pci,id=mux
-            -chardev socket,id={_id(self._port_name)},{port}
-            -device {_port_device(self._port_name)}
         """.split()
+        if self._port:
+            port = f"path={self.port_path}," + ("reconnect=1" if self._connect_to else listen)
+            words += ["-chardev", f"socket,id={_id(self._port_name)},{port}"]
+            words += ["-device", _port_device(self._port_name)]
         words += ["-cpu", "host" if accelerator == "kvm" else TCG_CPU]
         for n in range(self._root_ports):
             root_port = f"pcie-root-port,id=rp{n},chassis={n + 1},slot={n + 1},pref64-reserve=4G"

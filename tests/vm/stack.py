@@ -24,7 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import image
 from machine import die_with_parent
+from parts import part
 from vm import ROOT, Background, Vm
 
 BUILD = Path(os.environ.get("GUESTMUX_BUILD", ROOT / "build"))
@@ -44,14 +46,23 @@ def shell(script: str) -> Handler:
     return {"exec": ["/bin/sh", "-c", script]}
 
 
-def guest_vm(services: Mapping[str, Handler] | None = None, **arguments: Any) -> Vm:
-    """A guest with guestmux, the apps, and these services of the guest's."""
+def guest_vm(
+    services: Mapping[str, Handler] | None = None,
+    files: Mapping[str, image.Content] | None = None,
+    **arguments: Any,
+) -> Vm:
+    """A guest with guestmux, the apps, these services of the guest's, and more files."""
     programs = [BIN / "guestmux", BIN / "muxctl", BIN / "pipe-client", MANY, NOISE, PINGPONG]
-    files = {
+    described = {
         f"/etc/guestmux/services/{name}.json": json.dumps({"service": name, **handler})
         for name, handler in (services or {}).items()
     }
-    return Vm(programs=programs, files=files, **arguments)
+    return Vm(programs=programs, files={**described, **(files or {})}, **arguments)
+
+
+def unpacked(*programs: str) -> dict[str, image.Content]:
+    """Programs of tests/parts/fetch, such as usr/sbin/sshd, for a guest's files."""
+    return {f"/{program}": Path(part(program)) for program in programs}
 
 
 class Host:

@@ -19,7 +19,7 @@ import shlex
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -68,6 +68,7 @@ class Vm(Machine):
 
     programs: host files, found in the guest's /usr/bin with the libraries that they need.
     files: guest path to a host file (a Path) or to content (str or bytes).
+    make_image: image.build, or systemd_image.build for a guest whose init is systemd.
     accelerator: "kvm" or "tcg", otherwise KVM where it is seen to work.
     hardware: what Machine takes.
     """
@@ -77,6 +78,7 @@ class Vm(Machine):
         programs: Iterable[Path | str] = (),
         files: Mapping[str, image.Content] | None = None,
         *,
+        make_image: Callable[[Path, Mapping[str, image.Content]], bytes] = image.build,
         accelerator: str | None = None,
         boot_timeout: float = 60.0,
         keep_logs: bool = True,
@@ -84,6 +86,7 @@ class Vm(Machine):
     ) -> None:
         super().__init__(**hardware)
         self._files = {f"/usr/bin/{Path(p).name}": Path(p) for p in programs} | dict(files or {})
+        self._make_image = make_image
         self._accelerator = accelerator
         self._boot_timeout = boot_timeout
         self._keep_logs = keep_logs
@@ -92,7 +95,7 @@ class Vm(Machine):
     def __enter__(self) -> Vm:
         _check_host()
         guest = FOLDER / "guest"
-        initramfs = image.build(guest, self._files)
+        initramfs = self._make_image(guest, self._files)
         accelerator = self._accelerator or find_accelerator()
         self._make_folder()
         try:

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 the guestmux authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A control connection that takes events, and the descriptors that come with some of them."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daemon import PATIENCE, Control, Json, wait_until
+
+LINE_MAX = 16 * 1024
+DESCRIPTORS_MAX = 16  # more than ever come at once: one would be seen that is too many
+
+
+class Client(Control):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.events: deque[Json] = deque()
+        self.descriptors: deque[int] = deque()
+
+    def close(self) -> None:
+        self.sock.close()
+        while self.descriptors:
+            os.close(self.descriptors.popleft())
+
+    # --- reading
+
+    def receive(self) -> None:
+        piece, extras, flags, _ = self.sock.recvmsg(
+            LINE_MAX, socket.CMSG_SPACE(4 * DESCRIPTORS_MAX), socket.MSG_CMSG_CLOEXEC)
+        assert not flags & socket.MSG_CTRUNC
+        for level, kind, data in extras:
+            assert (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+            self.descriptors.extend(struct.unpack(f"{len(data) // 4}i", data))
+        if not piece:
+            raise EOFError("the control connection was closed")
+        self.buffer += piece
+
+    def next(self) -> Json:
+        """The next object, be it an answer or an event."""
+        while b"\n" not in self.buffer:
+            self.receive()
+        return super().answer()
+
+    def answer(self) -> Json:
+        """The next answer; events that come before it are kept."""
+        while "ok" not in (one := self.next()):
+            self.events.append(one)
+        assert "event" not in one
+        return one
+
+    def good(self, verb: str, **keys: object) -> Json:
+        answer = self.ask({"verb": verb, **keys})
+        assert answer["ok"], answer
+        return answer
+
+    def error(self, verb: str, **keys: object) -> tuple[str, str]:
+        """The code and the text."""
+        answer = self.ask({"verb": verb, **keys})
+        assert set(answer) == {"ok", "error"} and not answer["ok"], answer
+        assert set(answer["error"]) == {"code", "text"}, answer
+        assert "\n" not in answer["error"]["text"]
+        return answer["error"]["code"], answer["error"]["text"]
+
+    # --- events
+
+    def event(self, kind: str = "") -> Json:
+        """The next event, which must be of that kind."""
+        event = self.events.popleft() if self.events else self.next()
+        assert "event" in event and kind in ("", event["event"]), event
+        return event
+
+    def pending(self) -> list[Json]:
+        """The events that the daemon has sent until now."""
+        self.good("links")
+        events = list(self.events)
+        self.events.clear()
+        return events
+
+    def wait(self, found: Callable[[Json], Any], what: str) -> list[Json]:
+        """All events up to the first for which `found` is true."""
+        events: list[Json] = []
+
+        def came() -> bool:
+            if not self.events and not select.select([self.sock], [], [], PATIENCE)[0]:
+                return False
+            events.append(self.event())
+            return bool(found(events[-1]))
+
+        wait_until(came, what)
+        return events
+
+    def channel(self) -> tuple[Json, socket.socket]:
+        """The next channel of an "accept": "fd"."""
+        event = self.event("channel")
+        sock = socket.socket(fileno=self.descriptors.popleft())
+        assert not self.descriptors or self.events or self.buffer, "more than one descriptor"
+        assert (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+        assert os.get_blocking(sock.fileno()), "it blocks, as programs expect"
+        sock.settimeout(PATIENCE)
+        return event, sock
