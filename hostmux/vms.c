@@ -175,7 +175,8 @@ static void look_again(void *user)
     g_autoptr(GError) error = NULL;
 
     watch(vms); // first, so that nothing appears unseen
-    if (!apply(vms, vms->config, vms->patterns, &error))
+    (void)apply(vms, vms->config, vms->patterns, &error);
+    if (error)
         g_warning("VMs that were found are not used: %s", error->message);
 }
 

@@ -166,7 +166,9 @@ static bool step(MuxControl *control)
     while (control->answer.size == 0 && answer_line(control))
         if (!write_answer(control))
             return false;
-    return control->answer.size > 0 || read_request(control);
+    // What is read before the loop has heard of it would not be looked at again.
+    bool readable = control->watch.ready & (EPOLLIN | EPOLLHUP);
+    return control->answer.size > 0 || !readable || read_request(control);
 }
 
 // --- life

@@ -235,6 +235,7 @@ static void write_lines(MuxDiscovery *discovery)
             continue;
         }
         mux_watch_drained(&discovery->watch, EPOLLOUT);
+        mux_watch_want(&discovery->watch, discovery->watch.wanted); // has the kernel asked
         return; // a failure shows as the end of what is read
     }
     mux_watch_want(&discovery->watch, discovery->watch.wanted & ~(uint32_t)EPOLLOUT);

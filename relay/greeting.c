@@ -17,6 +17,7 @@
 #define PIPE_PREFIX    "pipe:"
 #define CONNECT_PREFIX "CONNECT "
 #define SHOWN_MAX      40
+#define DROPPED_MAX    (64 * 1024)
 
 static const char *find_end(const char *bytes, size_t size)
 {
@@ -74,7 +75,7 @@ static const char *explain(MuxCode code)
     case MUX_CODE_DENIED:
         return "the policy does not allow it";
     case MUX_CODE_LIMIT:
-        return "too many channels are open";
+        return "there are too many channels, or too many were opened just now";
     case MUX_CODE_TIMEOUT:
         return "no answer came in time";
     case MUX_CODE_LINK_DOWN:
@@ -91,6 +92,17 @@ static const char *explain(MuxCode code)
     return "its handler would not take the connection";
 }
 
+// What the app has sent already would, unread, make of our close() an error for it that hides the
+// answer's end.
+static void drop_input(int fd)
+{
+    char buffer[4096];
+
+    for (size_t i = 0; i < DROPPED_MAX / sizeof(buffer); i++)
+        if (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) <= 0)
+            return;
+}
+
 void mux_greeting_refuse(int fd, MuxAnswers answers, uint32_t code, const char *name,
                          const char *why)
 {
@@ -100,6 +112,8 @@ void mux_greeting_refuse(int fd, MuxAnswers answers, uint32_t code, const char *
     g_autofree char *line =
         g_strdup_printf("ERR %s '%s': %s\n", mux_code_name(told), shown, why ? why : explain(told));
 
-    if (answers)
-        (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
+    if (!answers)
+        return;
+    (void)send(fd, line, strlen(line), MSG_NOSIGNAL);
+    drop_input(fd);
 }

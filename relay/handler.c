@@ -36,7 +36,8 @@ static void accept_channel(MuxJoint *joint)
 {
     int r = mux_preamble_send(joint);
 
-    if (r < 0) {
+    // A handler that wrote and has gone already did take it.
+    if (r < 0 && r != -EPIPE) {
         refuse(joint, MUX_CODE_REFUSED, g_strerror(-r));
         return;
     }
@@ -49,10 +50,11 @@ static void accept_channel(MuxJoint *joint)
 static gboolean on_retry(gpointer user)
 {
     MuxJoint *joint = user;
+    MuxLink *link = joint->link; // the joint may end
 
     joint->retry = 0;
     try_connect(joint);
-    mux_link_kick(joint->link);
+    mux_link_kick(link);
     return G_SOURCE_REMOVE;
 }
 
@@ -60,6 +62,7 @@ static gboolean on_retry(gpointer user)
 static void on_connected(MuxWatch *watch)
 {
     MuxJoint *joint = mux_container(watch, MuxJoint, watch);
+    MuxLink *link = joint->link; // the joint may end
     int r = mux_address_connected(watch->fd);
 
     if (r < 0) {
@@ -67,14 +70,17 @@ static void on_connected(MuxWatch *watch)
         return;
     }
     accept_channel(joint);
-    mux_link_kick(joint->link);
+    mux_link_kick(link);
+}
+
+static bool may_keep(const MuxLink *link, int fd)
+{
+    return fd < link->relay->most_fd && mux_relay_has_room(link->relay, link->sockets);
 }
 
 static void adopt(MuxJoint *joint, int fd, bool connecting)
 {
-    const MuxLink *link = joint->link;
-
-    if (fd >= link->relay->most_fd || !mux_relay_has_room(link->relay, link->sockets)) {
+    if (!may_keep(joint->link, fd)) {
         close(fd);
         refuse(joint, MUX_CODE_LIMIT, "no file descriptors left (see LimitNOFILE, ulimit -n)");
         return;
@@ -97,7 +103,17 @@ static MuxCode failure_code(int r)
                                                                          : MUX_CODE_REFUSED;
 }
 
-// The registrant is sent one end of a socket pair; ours comes back. As mux_address_connect().
+static json_object *channel_event(const MuxJoint *joint)
+{
+    json_object *event = json_object_new_object();
+
+    json_object_object_add(event, "event", json_object_new_string("channel"));
+    mux_preamble_add(event, joint);
+    return event;
+}
+
+// The registrant is sent one end of a socket pair; ours comes back. As mux_address_connect(). What
+// would be refused afterwards is not even sent.
 static int hand_over(MuxJoint *joint, int *ret_fd)
 {
     MuxControl *registrant = joint->service->registrant;
@@ -107,10 +123,9 @@ static int hand_over(MuxJoint *joint, int *ret_fd)
         return -ECONNREFUSED;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
-    json_object *event = json_object_new_object();
-    json_object_object_add(event, "event", json_object_new_string("channel"));
-    mux_preamble_add(event, joint);
-    int r = mux_control_hand(registrant, event, ends[1]);
+    int r = may_keep(joint->link, ends[0])
+                ? mux_control_hand(registrant, channel_event(joint), ends[1])
+                : -EMFILE;
     close(ends[1]);
     if (r == 0) {
         // The other end blocks, as programs expect; ours does not.

@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // The PROXY protocol is HAProxy's (doc/proxy-protocol.txt there, section 2.2). A VM has no address
-// that would fit into it, so the addresses are those of unix sockets, where "guestmux:VM" and the
-// service's name stand; what has no place there is in TLVs, of which 0xE0 to 0xEF are for
-// applications.
+// that would fit into it, and servers refuse headers without one. So it gets one that exists in no
+// network and stands for the same VM and user each time: in the private range fd6d:7578::/32 (RFC
+// 4193; "mux"), the first 8 bytes of the SHA-256 of the VM's name, and the user's number. What has
+// no place there is in TLVs, of which 0xE0 to 0xEF are for applications.
 
 #include "preamble.h"
 
@@ -14,10 +15,14 @@
 
 #define PROXY_SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
 #define PROXY_COMMAND   0x21 // version 2, PROXY
-#define PROXY_UNIX      0x31 // AF_UNIX, SOCK_STREAM
-#define PROXY_ADDRESS   108
+#define PROXY_TCP6      0x21 // AF_INET6, SOCK_STREAM
 #define TLV_AUTHORITY   0x02
 #define TLV_JSON        0xE0
+
+// Some servers (lighttpd 1.4.69) refuse longer headers.
+#define PROXY_MAX  256
+#define PROXY_HEAD 16
+#define TLV_HEAD   3
 
 json_object *mux_caller_json(const MuxCaller *caller)
 {
@@ -80,12 +85,37 @@ static void put_number(GByteArray *bytes, gsize number)
     g_byte_array_append(bytes, big_endian, sizeof(big_endian));
 }
 
-static void put_address(GByteArray *bytes, const char *text)
+static void put_number32(GByteArray *bytes, guint32 number)
 {
-    guint8 address[PROXY_ADDRESS] = {0};
+    put_number(bytes, number >> 16);
+    put_number(bytes, number);
+}
 
-    memcpy(address, text, MIN(strlen(text), sizeof(address) - 1));
-    g_byte_array_append(bytes, address, sizeof(address));
+// The network's part of an address, and what stands for the VM.
+static void put_vm(GByteArray *bytes, const char *vm)
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    guint8 digest[32];
+    gsize length = sizeof(digest);
+
+    g_byte_array_append(bytes, (const guint8 *)"\xfdmux", 4);
+    g_checksum_update(sum, (const guchar *)vm, -1);
+    g_checksum_get_digest(sum, digest, &length);
+    g_byte_array_append(bytes, digest, 8);
+}
+
+// From the VM's user to the VM's host, or the other way round; the port tells channels apart.
+static void put_addresses(GByteArray *bytes, const MuxJoint *joint)
+{
+    MuxChannelInfo info;
+
+    mux_channel_info(joint->channel, &info);
+    put_vm(bytes, joint->link->name);
+    put_number32(bytes, joint->caller.known ? joint->caller.uid : G_MAXUINT32);
+    put_vm(bytes, "");
+    put_number32(bytes, 0);
+    put_number(bytes, info.id);
+    put_number(bytes, 0);
 }
 
 static void put_tlv(GByteArray *bytes, guint8 type, const void *value, gsize length)
@@ -97,16 +127,15 @@ static void put_tlv(GByteArray *bytes, guint8 type, const void *value, gsize len
 
 static void put_proxy(GByteArray *bytes, const MuxJoint *joint, json_object *object)
 {
-    static const guint8 what[] = {PROXY_COMMAND, PROXY_UNIX};
-    g_autofree char *source = g_strconcat("guestmux:", joint->link->name, NULL);
+    static const guint8 what[] = {PROXY_COMMAND, PROXY_TCP6};
     g_autoptr(GByteArray) rest = g_byte_array_new();
     g_autoptr(GByteArray) json = g_byte_array_new();
 
-    put_address(rest, source);
-    put_address(rest, joint->name);
+    put_addresses(rest, joint);
     put_tlv(rest, TLV_AUTHORITY, joint->name, strlen(joint->name));
     put_json(json, object);
-    put_tlv(rest, TLV_JSON, json->data, json->len);
+    if (PROXY_HEAD + rest->len + TLV_HEAD + json->len <= PROXY_MAX)
+        put_tlv(rest, TLV_JSON, json->data, json->len);
     g_byte_array_append(bytes, (const guint8 *)PROXY_SIGNATURE, sizeof(PROXY_SIGNATURE) - 1);
     g_byte_array_append(bytes, what, sizeof(what));
     put_number(bytes, rest->len);
@@ -142,6 +171,7 @@ static void set(char ***environment, const char *name, char *value)
 
 char **mux_preamble_environment(const MuxJoint *joint)
 {
+    static const char *const of_caller[] = {"GUESTMUX_UID", "GUESTMUX_GID", "GUESTMUX_PROGRAM"};
     // Who tells systemd how the daemon is, is the daemon.
     char **environment = g_environ_unsetenv(g_get_environ(), "NOTIFY_SOCKET");
     const MuxCaller *caller = &joint->caller;
@@ -152,6 +182,9 @@ char **mux_preamble_environment(const MuxJoint *joint)
     set(&environment, "GUESTMUX_ARGUMENT", g_strdup(argument_of(joint->name)));
     set(&environment, "GUESTMUX_LINK", g_strdup(joint->link->name));
     set(&environment, "GUESTMUX_CHANNEL", g_strdup_printf("%u", info.id));
+    // The daemon may itself have been started as somebody's handler.
+    for (size_t i = 0; i < G_N_ELEMENTS(of_caller); i++)
+        environment = g_environ_unsetenv(environment, of_caller[i]);
     if (!caller->known)
         return environment;
     set(&environment, "GUESTMUX_UID", g_strdup_printf("%u", caller->uid));

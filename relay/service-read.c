@@ -37,7 +37,7 @@ static bool check_properties(json_object *properties, size_t *ret_size, GError *
         return complain(error, "\"properties\" must be at most 32");
     json_object_object_foreach(properties, key, value)
     {
-        if (key[0] == '\0' || !json_object_is_type(value, json_type_string)) {
+        if (key[0] == '\0' || !mux_json_is_text(value)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                         "\"properties\": \"%s\" must be a name with a string", key);
             return false;

@@ -36,7 +36,6 @@ typedef struct Interest {
 } Interest;
 
 struct MuxWatcher {
-    MuxLoop *loop;
     MuxWatch watch; // the inotify descriptor
     char **folders;
     GHashTable *interests; // by watch descriptor
@@ -254,7 +253,6 @@ MuxWatcher *mux_watcher_new(MuxLoop *loop, void (*fn)(void *user), void *user)
 {
     MuxWatcher *watcher = g_new0(MuxWatcher, 1);
 
-    watcher->loop = loop;
     watcher->fn = fn;
     watcher->user = user;
     watcher->interests = new_interests();

@@ -1,116 +1,43 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// muxctl connect NAME: standard input goes into the channel, what comes goes to standard output.
-//
-// A thread carries each direction with blocking calls, so that one that is stuck never holds up the
-// other. The end of one direction is passed on as such; it is over when both have ended, or when
-// the channel was closed as a whole.
+// muxctl connect NAME
 
-#include <errno.h>
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "muxctl.h"
+#include "daemon.h"
+#include "join.h"
 
-#define BUFFER_SIZE (256 * 1024)
-
-typedef struct Sender {
-    int socket;
-    int done;  // eventfd
-    gint busy; // it holds bytes that are not yet in the channel
-    bool lost; // standard input had bytes that the channel did not take; known when it is done
-} Sender;
-
-// Carries until the end. 0, or the errno of what failed, negative when it was reading. *busy tells
-// other threads whether there are bytes between the two.
-static int carry(int from, int to, gint *busy)
+static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv)
 {
-    g_autofree char *buffer = g_malloc(BUFFER_SIZE);
+    double timeout = -1;
+    const GOptionEntry own[] = {{"timeout", 0, 0, G_OPTION_ARG_DOUBLE, &timeout,
+                                 "How long to wait for the channel", "SECONDS"},
+                                {NULL, 0, 0, 0, NULL, NULL, NULL}};
+    g_auto(GStrv) arguments = muxctl_parse(command, options, own, argv);
+    MuxctlSession session = {0};
+    int fd = -1;
 
-    for (;;) {
-        ssize_t n = read(from, buffer, BUFFER_SIZE);
-        if (n == 0)
-            return 0;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-        g_atomic_int_set(busy, n > 0);
-        if (n > 0 && !muxctl_write_all(to, buffer, (size_t)n))
-            return errno;
-        g_atomic_int_set(busy, false);
-    }
-}
-
-static gpointer send_input(gpointer user)
-{
-    Sender *sender = user;
-    uint64_t one = 1;
-
-    sender->lost = carry(STDIN_FILENO, sender->socket, &sender->busy) > 0;
-    (void)shutdown(sender->socket, SHUT_WR);
-    (void)!write(sender->done, &one, sizeof(one));
-    return NULL;
-}
-
-// Nothing more comes; waits until nothing more goes either. Whether bytes were lost. When the
-// channel has hung up, what might still be typed does not count.
-static bool wait_for_sender(Sender *sender)
-{
-    struct pollfd fds[] = {{.fd = sender->done, .events = POLLIN},
-                           {.fd = sender->socket, .events = 0}};
-
-    while (fds[0].revents == 0 && !(fds[1].revents & (POLLHUP | POLLERR)))
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return false;
-    // Writing to what has hung up fails at once.
-    while (fds[0].revents == 0 && g_atomic_int_get(&sender->busy))
-        if (poll(fds, 1, -1) < 0 && errno != EINTR)
-            return false;
-    return fds[0].revents != 0 && sender->lost;
-}
-
-// The exit status.
-static int carry_both(Sender *sender, const char *name)
-{
-    gint busy = false;
-
-    g_thread_unref(g_thread_new("send", send_input, sender));
-    int r = carry(sender->socket, STDOUT_FILENO, &busy);
-    if (r > 0) {
-        g_printerr("muxctl: standard output: %s\n", g_strerror(r));
-        return EXIT_BROKEN;
-    }
-    if (r < 0) {
-        g_printerr("muxctl: %s: the channel was reset\n", name);
-        return EXIT_BROKEN;
-    }
-    (void)close(STDOUT_FILENO); // whoever reads it learns of the end, while input may go on
-    return wait_for_sender(sender) ? EXIT_BROKEN : EXIT_GOOD;
-}
-
-int muxctl_connect(const MuxctlOptions *options, char **arguments)
-{
-    Sender sender = {.done = eventfd(0, EFD_CLOEXEC)};
-
-    if (g_strv_length(arguments) != 1) {
-        g_printerr("muxctl: connect takes one NAME (on the host: VM/NAME)\n");
+    if (!arguments || (timeout != -1 && !muxctl_check_seconds("--timeout", timeout, 0.001)))
         return EXIT_USAGE;
-    }
-    const char *name = arguments[0];
-    g_autofree char *before = NULL, *after = NULL;
-    bool known = muxctl_session(options, name, &before);
-    int status = muxctl_open(options, name, &sender.socket);
-    if (status != EXIT_GOOD)
-        return status;
-
-    status = carry_both(&sender, name);
-    known = known && muxctl_session(options, name, &after);
-    if (status == EXIT_GOOD && known && g_strcmp0(before, after) != 0) {
-        g_printerr("muxctl: %s: the session ended before the channel was known to be complete\n",
-                   name);
-        status = EXIT_BROKEN;
-    }
+    // On a host a name begins with the VM's.
+    g_autofree char *link = g_strndup(arguments[0], strcspn(arguments[0], "/"));
+    muxctl_session_ask(options, link, &session);
+    int status = muxctl_open(options, arguments[0], muxctl_milliseconds(timeout), &fd);
+    if (status == EXIT_GOOD)
+        status = muxctl_join(options, arguments[0], &session, fd);
+    muxctl_session_clear(&session);
     return status;
 }
+
+const MuxctlCommand muxctl_connect = {
+    .name = "connect",
+    .parameters = "NAME",
+    .summary = "Open a channel to a service; standard input and output are its ends",
+    .help = "NAME is SERVICE[:ARGUMENT] in a guest, VM/SERVICE[:ARGUMENT] on a host.\n"
+            "  echo world | muxctl connect hello\n"
+            "  muxctl connect web1/uptime </dev/null",
+    .least = 1,
+    .most = 1,
+    .run = run,
+};

@@ -1,191 +1,75 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Talking to the daemon: finding its socket, opening a name, asking a verb.
+// What libmuxclient found, as words and exit statuses.
+
+#include "daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "muxctl.h"
-
-#define LINE_MAX_BYTES 4096
-#define ANSWER_MAX     (256 * 1024 * 1024)
-
-static int dial_path(const char *path)
+static int explain_error(const MuxctlOptions *options, const char *what, int error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    bool absent = error == ENOENT || error == ECONNREFUSED;
+    const char *path = options->socket ? options->socket : g_getenv("GUESTMUX_SOCKET");
 
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-}
-
-int muxctl_dial(const MuxctlOptions *options)
-{
-    static const char *const known[] = {"/run/guestmux.sock", "/run/hostmux.sock"};
-
-    if (options->socket) {
-        int fd = dial_path(options->socket);
-        if (fd < 0)
-            g_printerr("muxctl: %s: %s%s\n", options->socket, g_strerror(errno),
-                       errno == ENOENT || errno == ECONNREFUSED ? " (is the daemon running?)" : "");
-        return fd;
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
-        int fd = dial_path(known[i]);
-        if (fd >= 0)
-            return fd;
-    }
-    g_printerr("muxctl: no daemon listens on %s or %s; start one, or name its socket with "
-               "--socket\n",
-               known[0], known[1]);
-    return -1;
-}
-
-bool muxctl_write_all(int fd, const void *bytes, size_t size)
-{
-    for (const char *p = bytes; size > 0;) {
-        ssize_t n = write(fd, p, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        p += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
-// Byte by byte, since what follows the line is the channel's.
-static bool read_line(int fd, char *line, size_t size)
-{
-    size_t n = 0;
-
-    while (n + 1 < size && read(fd, line + n, 1) == 1) {
-        if (line[n] == '\n') {
-            line[n] = '\0';
-            return true;
-        }
-        n++;
-    }
-    return false;
-}
-
-// ERR <code> <text>
-static int refused_status(const char *line)
-{
-    static const char *const codes[] = {"closed", "no-service", "denied",    "refused",
-                                        "limit",  "timeout",    "link-down", "bad-name"};
-
-    for (size_t i = 0; i < G_N_ELEMENTS(codes); i++) {
-        size_t n = strlen(codes[i]);
-        if (strncmp(line, "ERR ", 4) == 0 && strncmp(line + 4, codes[i], n) == 0 &&
-            line[4 + n] == ' ')
-            return EXIT_REFUSED + (int)i;
-    }
-    return EXIT_ERROR;
-}
-
-int muxctl_open(const MuxctlOptions *options, const char *name, int *ret_fd)
-{
-    g_autofree char *greeting = g_strconcat(name, "\n", NULL);
-    char line[LINE_MAX_BYTES];
-    int fd = muxctl_dial(options);
-
-    if (fd < 0)
-        return EXIT_NO_DAEMON;
-    // A failed write shows as a missing answer; the daemon may have answered before it closed.
-    (void)!muxctl_write_all(fd, greeting, strlen(greeting));
-    if (!read_line(fd, line, sizeof(line))) {
-        g_printerr("muxctl: %s: the daemon closed the connection without an answer\n", name);
-        close(fd);
+    if (error == EPROTO) {
+        muxctl_complain("%s: the daemon's answer makes no sense", what);
         return EXIT_ERROR;
     }
-    if (strcmp(line, "OK") == 0) {
-        *ret_fd = fd;
-        return EXIT_GOOD;
+    if (error == ENOMEM || error == EMFILE || error == ENFILE) {
+        muxctl_complain("%s: %s", what, g_strerror(error));
+        return EXIT_ERROR;
     }
-    g_printerr("muxctl: %s: %s\n", name, g_str_has_prefix(line, "ERR ") ? line + 4 : line);
-    close(fd);
-    return refused_status(line);
+    if (path)
+        muxctl_complain("%s: %s%s", path, g_strerror(error),
+                        absent ? " (is the daemon running?)" : "");
+    else if (absent)
+        muxctl_complain("no daemon listens on /run/guestmux.sock or /run/hostmux.sock; start one, "
+                        "or name its socket with --socket");
+    else
+        muxctl_complain("the daemon's socket: %s", g_strerror(error));
+    return EXIT_NO_DAEMON;
 }
 
-// Everything up to the line's end.
-static GString *read_answer(int fd)
+static int refused_status(int result, const MuxClientRefusal *refusal)
 {
-    GString *text = g_string_new(NULL);
-    char buffer[65536];
-
-    for (ssize_t n; text->len < ANSWER_MAX && (n = read(fd, buffer, sizeof(buffer))) > 0;) {
-        g_string_append_len(text, buffer, n);
-        if (buffer[n - 1] == '\n')
-            break;
-    }
-    return text;
+    if (result >= MUX_CLIENT_NO_SERVICE && result <= MUX_CLIENT_BAD_NAME)
+        return EXIT_REFUSED + result;
+    if (result == MUX_CLIENT_BUSY)
+        return EXIT_REFUSED + MUX_CLIENT_LIMIT;
+    if (result == MUX_CLIENT_TAKEN || result == MUX_CLIENT_UNREGISTERED)
+        return EXIT_TAKEN;
+    // A code of its own, and the number 0.
+    return strcmp(refusal->code, "closed") == 0 ? EXIT_REFUSED : EXIT_ERROR;
 }
 
-json_object *muxctl_get(json_object *object, const char *key)
+int muxctl_explain(const MuxctlOptions *options, const char *what, int result,
+                   const MuxClientRefusal *refusal)
 {
-    json_object *value = NULL;
-
-    if (object)
-        (void)json_object_object_get_ex(object, key, &value);
-    return value;
+    if (result <= 0)
+        return result == 0 ? EXIT_GOOD : explain_error(options, what, -result);
+    if (result == MUX_CLIENT_CLOSED)
+        muxctl_complain("%s: the daemon closed the connection without an answer", what);
+    else if (refusal->text[0] == '\0')
+        muxctl_complain("%s: %s", what, mux_client_result_name(result));
+    else
+        muxctl_complain("%s: %s %s", what, refusal->code, refusal->text);
+    return refused_status(result, refusal);
 }
 
-static const char *error_text(json_object *answer)
+int muxctl_open(const MuxctlOptions *options, const char *name, int timeout_ms, int *ret_fd)
 {
-    json_object *ok, *error, *text;
+    MuxClientRefusal refusal = {0};
+    int result = mux_client_connect(options->socket, name, timeout_ms, &refusal, ret_fd);
 
-    if (!answer || !json_object_object_get_ex(answer, "ok", &ok))
-        return "its answer makes no sense";
-    if (json_object_get_boolean(ok))
-        return NULL;
-    if (json_object_object_get_ex(answer, "error", &error) &&
-        json_object_object_get_ex(error, "text", &text))
-        return json_object_get_string(text);
-    return "it gives no reason";
+    return muxctl_explain(options, name, result, &refusal);
 }
 
-static bool is_busy(json_object *answer)
+int muxctl_milliseconds(double seconds)
 {
-    json_object *code = muxctl_get(muxctl_get(answer, "error"), "code");
-    return code && strcmp(json_object_get_string(code), "busy") == 0;
-}
-
-int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer)
-{
-    g_autofree char *request = g_strdup_printf("{\"verb\": \"%s\"}\n", verb);
-    int fd = -1;
-    int status = muxctl_open(options, "@control", &fd);
-
-    if (status != EXIT_GOOD)
-        return status;
-    (void)!muxctl_write_all(fd, request, strlen(request));
-    GString *text = read_answer(fd);
-    close(fd);
-    json_object *answer = json_tokener_parse(text->str);
-    g_string_free(text, TRUE);
-
-    const char *why = error_text(answer);
-    if (!why) {
-        *ret_answer = answer;
-        return EXIT_GOOD;
-    }
-    g_printerr("muxctl: the daemon does not answer '%s': %s\n", verb, why);
-    bool busy = is_busy(answer);
-    json_object_put(answer);
-    return busy ? EXIT_BUSY : EXIT_ERROR;
+    if (seconds < 0)
+        return -1;
+    return seconds * 1000 >= INT_MAX ? INT_MAX : (int)(seconds * 1000);
 }

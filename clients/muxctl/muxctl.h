@@ -1,11 +1,10 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// muxctl's commands, and what they share.
+// muxctl's commands, and how they are told apart and started.
 #pragma once
 
 #include <glib.h>
-#include <json-c/json.h>
 #include <stdbool.h>
 
 // Exit statuses; muxctl(1) lists them.
@@ -13,10 +12,12 @@ enum {
     EXIT_GOOD = 0,
     EXIT_BROKEN = 1,    // the channel ended before everything was carried
     EXIT_USAGE = 2,     //
-    EXIT_NO_DAEMON = 3, // nobody listens on the socket
+    EXIT_NO_DAEMON = 3, // nobody listens on the socket, or the daemon went away
     EXIT_ERROR = 4,     // the daemon gave an error or nonsense
     EXIT_REFUSED = 10,  // plus the code's number: 11 no-service, … 17 bad-name
-    EXIT_BUSY = 14,     // as limit: too much is being asked
+    EXIT_TIMEOUT = 15,  // the time is over
+    EXIT_BAD_NAME = 17, // not a name
+    EXIT_TAKEN = 18,    // somebody else offers a service of that name
 };
 
 typedef struct MuxctlOptions {
@@ -24,24 +25,38 @@ typedef struct MuxctlOptions {
     gboolean json;
 } MuxctlOptions;
 
-// Each command gets its arguments after its name, and returns the exit status.
-int muxctl_connect(const MuxctlOptions *options, char **arguments);
-int muxctl_services(const MuxctlOptions *options, char **arguments);
-int muxctl_status(const MuxctlOptions *options, char **arguments);
-int muxctl_vms(const MuxctlOptions *options, char **arguments);
+typedef struct MuxctlCommand MuxctlCommand;
+struct MuxctlCommand {
+    const char *name;
+    const char *parameters; // as shown behind the name
+    const char *summary;    // a line of muxctl --help
+    const char *help;       // under the options in its own --help; or NULL
+    guint least, most;      // how many arguments it takes
+    bool json;              // has --json
+    // Gets argv from its own name on, and returns the exit status.
+    int (*run)(const MuxctlCommand *command, MuxctlOptions *options, char **argv);
+};
 
-// Connects to the daemon. The descriptor, or -1 after having said why not.
-int muxctl_dial(const MuxctlOptions *options);
-// Connects and opens a name, "…\n". 0 with the descriptor, or the exit status after having said why
-// not.
-int muxctl_open(const MuxctlOptions *options, const char *name, int *ret_fd);
-// Asks the daemon {"verb": verb}. 0 with the answer, which is the caller's, or the exit status
-// after having said why not.
-int muxctl_ask(const MuxctlOptions *options, const char *verb, json_object **ret_answer);
-// The value of a key, lent by the object; NULL when there is none.
-json_object *muxctl_get(json_object *object, const char *key);
-// The id of the session that a channel to `name` runs over, to be freed; NULL when there is none.
-// False when the daemon does not tell.
-bool muxctl_session(const MuxctlOptions *options, const char *name, char **ret_id);
-// Writes all of it; false with errno set.
-bool muxctl_write_all(int fd, const void *bytes, size_t size);
+extern const MuxctlCommand muxctl_connect;
+extern const MuxctlCommand muxctl_events;
+extern const MuxctlCommand muxctl_listen;
+extern const MuxctlCommand muxctl_services;
+extern const MuxctlCommand muxctl_status;
+extern const MuxctlCommand muxctl_top;
+extern const MuxctlCommand muxctl_vms;
+extern const MuxctlCommand muxctl_wait;
+
+// The arguments of a command, its options taken out; NULL after having said what is wrong with
+// them. `own` are its options beside --socket and --json, or NULL.
+char **muxctl_parse(const MuxctlCommand *command, MuxctlOptions *options, const GOptionEntry *own,
+                    char **argv);
+// Whether it is a number of seconds that an option may have; says so if not.
+bool muxctl_check_seconds(const char *option, double seconds, double least);
+
+// Whether a service can have that name.
+bool muxctl_is_service(const char *name);
+
+// One line on stderr, "muxctl: …", in which nothing controls the terminal.
+void muxctl_complain(const char *format, ...) G_GNUC_PRINTF(1, 2);
+// What was printed may not have arrived: the exit status, after having said so.
+int muxctl_flush(void);

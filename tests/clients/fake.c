@@ -28,7 +28,7 @@ static gpointer run(gpointer data)
     Fake *fake = data;
 
     for (int i = 0; i < fake->connections; i++) {
-        int fd = accept4(fake->listening, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept(fake->listening, NULL, NULL);
         g_assert_cmpint(fd, >=, 0);
         // A test that hangs should say where.
         struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -51,7 +51,7 @@ void fake_start_many(Fake *fake, FakePlay play, gconstpointer data, int connecti
                    .connections = connections};
     fake->path = g_build_filename(fake->folder, "socket", NULL);
     g_assert_cmpuint(strlen(fake->path), <, sizeof(address.sun_path));
-    strcpy(address.sun_path, fake->path);
+    (void)g_strlcpy(address.sun_path, fake->path, sizeof(address.sun_path));
     fake->listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_assert_cmpint(bind(fake->listening, (struct sockaddr *)&address, sizeof(address)), ==, 0);
     g_assert_cmpint(listen(fake->listening, 8), ==, 0);

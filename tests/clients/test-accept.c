@@ -216,21 +216,29 @@ static void play_details(int fd, gconstpointer data)
     fake_expect_end(fd);
 }
 
+static const MuxClientChannel *accept_and_close(MuxClientListener *listener)
+{
+    const MuxClientChannel *channel = NULL;
+    int fd = -1;
+
+    g_assert_cmpint(mux_client_accept(listener, 10000, &channel, &fd), ==, 0);
+    (void)close(fd);
+    return channel;
+}
+
 static void test_details(void)
 {
     Fake fake;
     MuxClientListener *listener = NULL;
-    const MuxClientChannel *channel = NULL;
     int fd = -1;
 
     begin(&fake, play_details, &listener);
     // A NUL has no place in an argument.
-    g_assert_cmpint(mux_client_accept(listener, 10000, &channel, &fd), ==, 0);
+    const MuxClientChannel *channel = accept_and_close(listener);
     g_assert_cmpstr(channel->argument, ==, "");
     g_assert_false(channel->caller.known);
     g_assert_cmpuint(channel->caller.uid, ==, MUX_CLIENT_NO_ID);
-    (void)close(fd);
-    g_assert_cmpint(mux_client_accept(listener, 10000, &channel, &fd), ==, 0);
+    channel = accept_and_close(listener);
     g_assert_cmpstr(channel->argument, ==,
                     "\xff"
                     "a\xff");
@@ -239,7 +247,6 @@ static void test_details(void)
     g_assert_cmpuint(channel->caller.uid, ==, MUX_CLIENT_NO_ID);
     g_assert_cmpuint(channel->caller.gid, ==, 0);
     g_assert_cmpstr(channel->caller.program, ==, "");
-    (void)close(fd);
     g_assert_cmpint(mux_client_accept(listener, 10000, &channel, &fd), ==, -EPROTO);
     end(&fake, listener);
 }

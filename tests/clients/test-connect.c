@@ -153,7 +153,7 @@ static void test_full_queue(void)
     int waiting = socket(AF_UNIX, SOCK_STREAM, 0);
     int fd = -7;
 
-    strcpy(address.sun_path, path);
+    (void)g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
     g_assert_cmpint(bind(listening, (struct sockaddr *)&address, sizeof(address)), ==, 0);
     g_assert_cmpint(listen(listening, 0), ==, 0);
     g_assert_cmpint(connect(waiting, (struct sockaddr *)&address, sizeof(address)), ==, 0);

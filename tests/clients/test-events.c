@@ -97,6 +97,7 @@ static void check_first(MuxClientEvents *events)
     g_assert_false(event->caller.known);
     g_assert_cmpuint(event->line_length, ==, strchr(all.lines, '\n') - all.lines);
     g_assert_cmpmem(event->line, event->line_length, all.lines, event->line_length);
+    g_assert_cmpuint(strlen(event->line), ==, event->line_length);
 
     event = next(events, MUX_CLIENT_EVENT_LINK_UP);
     g_assert_cmpstr(event->session, ==, "0123456789abcdef");

@@ -225,21 +225,44 @@ static void test_next(void)
     g_assert_null(mux_client_json_get(parse("{\"a\":1}"), "b").at);
 }
 
-// All that a text has, by all functions; returns how many values.
-static size_t walk(MuxClientJson value)
+// One value, by all functions.
+static void touch(MuxClientJson value)
 {
     char text[64];
-    size_t length, n = 1;
+    size_t length;
     uint64_t number;
-    MuxClientJson key, inner;
 
     (void)mux_client_json_string(value, text, sizeof(text), &length);
     (void)mux_client_json_equals(value, "a\"b");
     (void)mux_client_json_number(value, G_MAXUINT64, &number);
     (void)mux_client_json_get(value, "a");
-    for (MuxClientJson at = {0}; mux_client_json_next(value, &at, &key, &inner);) {
-        (void)mux_client_json_equals(key, "a");
-        n += walk(inner);
+}
+
+// All that a text has; returns how many values.
+static size_t walk(MuxClientJson value)
+{
+    struct {
+        MuxClientJson list;
+        MuxClientJson at;
+    } open[MUX_CLIENT_JSON_DEPTH + 1] = {{value, {NULL, 0}}};
+    MuxClientJson key, inner;
+    size_t n = 1;
+
+    touch(value);
+    for (int depth = 0; depth >= 0;) {
+        if (!mux_client_json_next(open[depth].list, &open[depth].at, &key, &inner)) {
+            depth--;
+            continue;
+        }
+        touch(key);
+        touch(inner);
+        n++;
+        if (mux_client_json_is_object(inner) || mux_client_json_is_array(inner)) {
+            depth++;
+            g_assert_cmpint(depth, <, G_N_ELEMENTS(open));
+            open[depth].list = inner;
+            open[depth].at = (MuxClientJson){0};
+        }
     }
     return n;
 }

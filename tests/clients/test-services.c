@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "fake.h"
 #include "muxclient.h"
@@ -164,6 +165,29 @@ static void test_wait(void)
     g_assert_cmpint(mux_client_wait("/nowhere", "x", -1, NULL), ==, -ENOENT);
 }
 
+// The other side changes its services without end, so that there is always something to read.
+static void play_storm(int fd, gconstpointer data)
+{
+    const char event[] = "{\"event\":\"service-changed\",\"name\":\"web1/x\"}\n";
+
+    (void)data;
+    fake_expect_control(fd, EVENTS);
+    say_list(fd, "[]");
+    while (send(fd, event, strlen(event), MSG_NOSIGNAL) > 0) {
+    }
+}
+
+static void test_storm(void)
+{
+    Fake fake;
+
+    fake_start(&fake, play_storm, NULL);
+    gint64 before = g_get_monotonic_time();
+    g_assert_cmpint(mux_client_wait(fake.path, "web1/uptime", 200, NULL), ==, MUX_CLIENT_TIMEOUT);
+    g_assert_cmpint(g_get_monotonic_time() - before, <, 5000000);
+    fake_end(&fake);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -171,5 +195,6 @@ int main(int argc, char **argv)
     g_test_add_func("/client/services/empty", test_empty);
     g_test_add_func("/client/services/large", test_large);
     g_test_add_func("/client/services/wait", test_wait);
+    g_test_add_func("/client/services/storm", test_storm);
     return g_test_run();
 }

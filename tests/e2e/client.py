@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from daemon import PATIENCE, Control, Json, wait_until
+from daemon import PATIENCE, Control, Json
 
 LINE_MAX = 16 * 1024
 DESCRIPTORS_MAX = 16  # more than ever come at once: one would be seen that is too many
@@ -84,17 +81,11 @@ class Client(Control):
         self.events.clear()
         return events
 
-    def wait(self, found: Callable[[Json], Any], what: str) -> list[Json]:
-        """All events up to the first for which `found` is true."""
-        events: list[Json] = []
-
-        def came() -> bool:
-            if not self.events and not select.select([self.sock], [], [], PATIENCE)[0]:
-                return False
+    def until(self, kind: str) -> list[Json]:
+        """All events up to the next of that kind."""
+        events = [self.event()]
+        while events[-1]["event"] != kind:
             events.append(self.event())
-            return bool(found(events[-1]))
-
-        wait_until(came, what)
         return events
 
     def channel(self) -> tuple[Json, socket.socket]:

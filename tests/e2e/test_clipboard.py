@@ -54,7 +54,7 @@ class Clipboard(StackTest):
 
     def screen(self) -> str:
         server = subprocess.Popen(["Xvfb", "-displayfd", "1", "-screen", "0", "64x64x24",
-                                   "-nolisten", "tcp"],
+                                   "-nolisten", "tcp", "-noreset"],
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert server.stdout is not None
         self.addCleanup(server.stdout.close)

@@ -11,20 +11,20 @@ import signal
 import socket
 import subprocess
 import unittest
+from pathlib import Path
 
-from daemon import BIN, PATIENCE, Daemon, wait_until
+from daemon import BIN, PATIENCE, Daemon, read_line, wait_until
 from running import Muxctl, RunningTest
-from stack import VM, Refused, Stack, muxctl, read_exactly, read_line, read_to_end
+from stack import VM, Refused, Stack, muxctl, read_exactly, read_to_end
 from traffic import pattern
 from user import GID, UID, needs_root
 
-BROKEN, USAGE, NO_DAEMON, NO_SERVICE, DENIED, TAKEN = 1, 2, 3, 11, 12, 18
+BROKEN, USAGE, NO_DAEMON, DENIED, BAD_NAME, TAKEN = 1, 2, 3, 12, 17, 18
 
 
 def alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -49,7 +49,7 @@ class Programs(RunningTest):
                 "GUESTMUX_SERVICE": "clip", "GUESTMUX_ARGUMENT": "an argument:=",
                 "GUESTMUX_LINK": link, "GUESTMUX_UID": str(os.geteuid()),
                 "GUESTMUX_GID": str(os.getegid()),
-                "GUESTMUX_PROGRAM": open("/proc/self/comm").read().strip()})
+                "GUESTMUX_PROGRAM": Path("/proc/self/comm").read_text().strip()})
 
     def test_several_at_once(self) -> None:
         """Each has its own; they are reaped, and no descriptor is left in muxctl."""
@@ -69,8 +69,8 @@ class Programs(RunningTest):
         wait_until(lambda: not running.children(), "all are reaped")
         self.assertEqual(running.descriptors(), before)
         data = pattern(3, 3 << 20)
-        self.assertEqual(muxctl(stack.guest, "connect", "clip", data=data).stdout.split(b"\n", 1)[1],
-                         data)
+        run = muxctl(stack.guest, "connect", "clip", data=data)
+        self.assertEqual(run.stdout.split(b"\n", 1)[1], data)
 
     def test_what_is_announced(self) -> None:
         stack = self.stack()
@@ -147,10 +147,9 @@ class Programs(RunningTest):
 
 
 class Ends(RunningTest):
-    def sleeper(self, stack: Stack, script: str = "", **keys: object) -> tuple[Muxctl, int]:
+    def sleeper(self, stack: Stack, script: str = "") -> tuple[Muxctl, int]:
         """One that has a child, which does not care for its channel."""
-        running = self.listen(stack, "--", "sh", "-c", f"{script} echo $$; sleep 100 & wait",
-                              **keys)
+        running = self.listen(stack, "--", "sh", "-c", f"{script} echo $$; sleep 100 & wait")
         app = stack.open("clip")
         return running, int(read_line(app))
 
@@ -227,7 +226,7 @@ class Ends(RunningTest):
     def test_taken(self) -> None:
         stack = self.stack()
         running = self.listen(stack, "--", "cat")
-        for extra in ([], ["--retry"], ["--", "cat"]):
+        for extra in ((), ("--retry",), ("--", "cat")):
             run = muxctl(stack.host, "listen", "clip", *extra)
             self.assertEqual((run.returncode, run.stdout), (TAKEN, b""))
             self.assertEqual(run.stderr.count(b"\n"), 1)
@@ -316,16 +315,18 @@ class Joined(RunningTest):
 
     def test_usage(self) -> None:
         stack = self.stack()
-        for arguments in ([], ["clip", "--property", "x"], ["clip", "--property", "=x"],
-                          ["clip", "--max-channels", "0"], ["clip", "--max-channels", "65536"],
-                          ["clip", "--max-channels", "x"], ["clip", "--json"],
-                          ["clip", "--nonsense"], ["clip", "--description", "\udcff"]):
+        for arguments in ((), ("clip", "--property", "x"), ("clip", "--property", "=x"),
+                          ("clip", "--max-channels", "0"), ("clip", "--max-channels", "65536"),
+                          ("clip", "--max-channels", "x"), ("clip", "--json"),
+                          ("clip", "--nonsense"), ("clip", "--description", "\udcff")):
             run = muxctl(stack.host, "listen", *arguments)
             self.assertEqual((run.returncode, run.stdout), (USAGE, b""), arguments)
             self.assertTrue(run.stderr.startswith(b"muxctl: "))
-        self.assertNotEqual(muxctl(stack.host, "listen", "b@d").returncode, 0)
+        for name in ("b@d", "a/b", "a:b", "", "a" * 129):
+            run = muxctl(stack.host, "listen", name)
+            self.assertEqual((run.returncode, run.stderr.count(b"\n")), (BAD_NAME, 1), name)
         nobody = Daemon("guestmux", self.folder, name="nobody")
-        for extra in ([], ["--", "cat"]):
+        for extra in ((), ("--", "cat")):
             run = muxctl(nobody, "listen", "clip", *extra)
             self.assertEqual((run.returncode, run.stdout), (NO_DAEMON, b""))
             self.assertIn(str(nobody.socket).encode(), run.stderr)

@@ -21,7 +21,11 @@ class Patterns(StackTest):
         super().setUp()
         self.target = self.folder / "target"
         self.sockets: dict[Path, socket.socket] = {}
-        self.addCleanup(lambda: [sock.close() for sock in self.sockets.values()])
+        self.addCleanup(self.close_all)
+
+    def close_all(self) -> None:
+        for sock in self.sockets.values():
+            sock.close()
 
     def host(self, arguments: list[str] | None = None, **config: object) -> Daemon:
         host = self.daemon("hostmux", arguments or [])
@@ -227,22 +231,26 @@ class Patterns(StackTest):
 
     def test_no_watches(self) -> None:
         """Where the kernel has none left, a line says so, and SIGHUP does it."""
-        host = self.daemon("hostmux")
-        self.configure(host)
-        script = "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\""
-        command = ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", script, "sh"]
-        host.other_command = [*command, *host.command()]
-        try:
-            host.start()
-        except AssertionError as error:
-            if "unshare" in str(error) or "/proc/sys" in str(error):
-                host.process = None
-                self.skipTest(str(error))
-            raise
-        host.wait_for_log("(fs.inotify.max_user_instances); what changes there is seen after SIGHUP")
-        one = self.qemu("domain-1-web1")
-        host.reload()
-        self.assertEqual(self.vms(host), {"web1": str(one)})
+        for limit in ("instances", "watches"):
+            with self.subTest(limit):
+                host = self.daemon("hostmux", name=limit)
+                self.configure(host)
+                script = f'echo 0 >/proc/sys/user/max_inotify_{limit} && exec "$@"'
+                host.other_command = ["unshare", "--user", "--map-root-user", "/bin/sh", "-c",
+                                      script, "sh", *host.command()]
+                try:
+                    host.start()
+                except AssertionError as error:
+                    host.process = None
+                    if "unshare" in str(error) or "/proc/sys" in str(error):
+                        self.skipTest(str(error))
+                    raise
+                host.wait_for_log(
+                    f"(fs.inotify.max_user_{limit}); what changes there is seen after SIGHUP only")
+                one = self.qemu(f"domain-1-{limit}")
+                host.reload()
+                self.assertEqual(self.vms(host), {limit: str(one)})
+                self.end(one)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon import PATIENCE, wait_until
@@ -335,6 +336,19 @@ class Fake(Module):
         self.assertEqual(guestmux.services(socket=self.play(answer)),
                          [guestmux.Service("a", "b", "c"),
                           guestmux.Service("d", "b", "c", "", {"y": "z"})])
+
+    def test_a_storm_of_events(self) -> None:
+        """A time limit holds, though there is always something to read."""
+        storm = b'{"event":"service-changed"}\n' * 2_000_000
+        calls: list[Callable[[Path], object]] = [
+            lambda path: guestmux.wait("svc", socket=path, timeout=0.2),
+            lambda path: asyncio.run(aio.wait("svc", socket=path, timeout=0.2))]
+        for call in calls:
+            path = self.play(b'{"ok":true}\n{"ok":true,"remote":[]}\n' + storm)
+            before = time.monotonic()
+            with self.assertRaises(TimeoutError):
+                call(path)
+            self.assertLess(time.monotonic() - before, PATIENCE / 2)
 
     def test_surplus_descriptors(self) -> None:
         line = b'{"event":"channel","service":"s","link":"l","id":1}\n'

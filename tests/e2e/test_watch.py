@@ -26,7 +26,9 @@ class Watch(StackTest):
 
     def test_both_sides(self) -> None:
         stack, listener = self.start()
-        for daemon, side, own in ((stack.host, "guest", {"svc"}), (stack.guest, "host", set())):
+        sides: list[tuple[Daemon, str, list[str]]] = [
+            (stack.host, "guest", ["svc"]), (stack.guest, "host", [])]
+        for daemon, side, own in sides:
             self.wait_names(daemon, *own)
             daemon.service("new", connect=listener.connect)
             self.wait_names(daemon, "new", *own)

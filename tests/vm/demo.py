@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import re
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 from types import FrameType
 from typing import Any
 
@@ -33,6 +35,8 @@ BULK = 64 * MIB
 IDLE_ROUNDS = 500
 PAUSE_US = 2000  # between two pings: somebody types
 GUEST_SERVICES = {"hello": shell("echo hello from the guest, kernel $(uname -r)")}
+#: What the service that comes and goes says, on the host, to whoever opens it.
+CLIP = "echo \"copied on the host, for $GUESTMUX_PROGRAM, user $GUESTMUX_UID of $GUESTMUX_LINK\""
 
 
 class DemoError(Exception):
@@ -78,6 +82,7 @@ class Demo:
     def run(self) -> None:
         self._start_daemons()
         self._one_by_one()
+        self._come_and_go()
         self._all_at_once()
 
     # ---- beginning ----
@@ -120,6 +125,34 @@ class Demo:
         rounds, p50, p99, _ = map(int, figures.groups())
         figure = f"p50 {p50 / 1000:.2f} ms, p99 {p99 / 1000:.2f} ms, {rounds} times"
         self._rows.append((what, "ok", figure))
+
+    # ---- a service that comes and goes ----
+
+    def _come_and_go(self) -> None:
+        say("a program in the guest waits for a service that nobody offers yet")
+        events = self._spawn("muxctl events --only services")
+        app = self._spawn("muxctl wait clip --timeout 30 && muxctl connect clip </dev/null")
+        time.sleep(1)
+        check(app.running(), f"it did not wait: {app.output()}")
+        detail("it waits")
+
+        say("a program on the host registers it, while everything runs, and then ends")
+        command = ("muxctl", "listen", "clip", "--description", "the clipboard")
+        detail(f"host$ {shlex.join(command)} -- sh -c '{CLIP}' &")
+        begin = time.monotonic()
+        host = self._host.app(BIN / "muxctl", "--socket", self._host.socket, *command[1:],
+                              "--quiet", "--", "/bin/sh", "-c", CLIP)  # fmt: skip
+        with ended(host):
+            check(app.wait() == 0, f"it could not open it: {app.output()}")
+            took = time.monotonic() - begin
+            detail(f"the guest's program goes on, and is told:\n    {app.output().strip()}")
+            check(f"user 0 of {VM_NAME}" in app.output(), "the handler was not told who calls")
+        self._vm.wait_until(f"grep -q service-removed {events.log}")
+        detail(f"what the guest saw:\n{indent(events.output(), '    ')}")
+        events.kill()
+        self._rows.append(
+            ("a service comes, is used, and goes", "ok", f"{took * 1000:.0f} ms from start to use")
+        )
 
     # ---- all at the same time ----
 
@@ -232,23 +265,38 @@ class Demo:
         detail(f"""\
 here, in the guest, for instance:
     muxctl status
+    muxctl services
     echo hello | muxctl connect echo
+    muxctl wait clip && muxctl connect clip </dev/null
     pipe-client pipe:echo hello
     muxctl connect download </dev/null | sha256sum
     muxctl connect no-such-thing
     pingpong {GUEST_SOCKET} echo
 in another terminal, on the host:
     {BIN}/muxctl --socket {self._host.socket} status
+    {BIN}/muxctl --socket {self._host.socket} listen clip -- date
+    {BIN}/muxctl --socket {self._host.socket} top
+    {BIN}/muxctl --socket {self._host.socket} events
     {BIN}/muxctl --socket {self._host.socket} services
     {BIN}/muxctl --socket {self._host.socket} connect {VM_NAME}/hello </dev/null
 services of the host:
     echo, upload, download, never
-services are files; after a change kill -HUP {self._host.pid} makes hostmux read them again:
+services are files; hostmux notices when they change:
     {self._host.folder}/services
 services of the guest:
     {", ".join(GUEST_SERVICES)}
 """)
         self._vm.console_attach()
+
+
+@contextmanager
+def ended(program: subprocess.Popen[str]) -> Iterator[None]:
+    """A program of the host's, which ends with the block."""
+    try:
+        yield
+    finally:
+        program.terminate()
+        program.communicate()
 
 
 def _make_download(path: Path, seed: int) -> str:

@@ -7,16 +7,23 @@ from __future__ import annotations
 import os
 import re
 import select
+import shlex
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import image
+from case import StackCase
 from machine import die_with_parent
 from parts import environment, part
-from stack import Handler, unpacked
+from stack import BIN, VM_NAME, Handler, unpacked, wait_for
+
+#: An emulated processor does the cryptography, several times at once.
+PATIENCE = 60.0
 
 SSHD: Handler = {"exec": ["/usr/sbin/sshd", "-i", "-e", "-f", "/etc/ssh/sshd_config"]}
 SSHD_CONFIG = """
@@ -29,14 +36,14 @@ UsePAM no
 UseDNS no
 Subsystem sftp /usr/lib/openssh/sftp-server
 """
-#: sshd gives its privileges up for this one. Its folder is wanted after each boot, and / of an
-#: initramfs is anybody's to write, which sshd does not trust.
+#: What sshd gives its privileges up for.
 SSHD_USER = "sshd:x:100:65534::/run/sshd:/bin/false\n"
-SSHD_PREPARE = "mkdir -p /run/sshd; chmod 755 /"
+#: After each boot. The / of an initramfs is anybody's to write, which sshd does not trust.
+SSHD_PREPARE = "mkdir -p /run/sshd; chmod 755 /; >>/run/utmp"
 
 
 class Keys:
-    """A host key, and a user's, in a folder of the host's. Those without VM are a stranger's."""
+    """The guest's host key, a user's key and a stranger's, in a folder of the host's."""
 
     def __init__(self, folder: Path, host: str) -> None:
         self.folder = folder
@@ -59,8 +66,10 @@ class Keys:
         """sshd as it would be installed, and into which these users may log in."""
         return {
             **unpacked("usr/sbin/sshd", "usr/lib/openssh/sftp-server"),
-            "/etc/passwd": f"{image.ETC['/etc/passwd']}{SSHD_USER}",
+            "/etc/passwd": str(image.ETC["/etc/passwd"]) + SSHD_USER,
             "/etc/ssh/sshd_config": SSHD_CONFIG,
+            "/var/log/lastlog": "",
+            "/var/log/wtmp": "",
             "/etc/ssh/host_key": self.folder / "host_key",
             **{f"/etc/ssh/authorized/{user}": self.public("user_key") for user in users},
         }
@@ -122,3 +131,87 @@ class Terminal:
         self.process.kill()
         self.process.wait()
         os.close(self._fd)
+
+
+class SshCase(StackCase):
+    """A guest with sshd as a service, and ssh on the host, through a proxy that is the class's."""
+
+    guest_services = {"ssh": SSHD}
+    proxy_program: ClassVar[str] = "muxctl"
+    keys: ClassVar[Keys]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="guestmux-ssh-"))
+        cls.keys = Keys(Path(folder), VM_NAME)
+        cls.hardware = {"files": cls.keys.guest_files("root", "alice")}
+        super().setUpClass()
+        cls.vm.check(SSHD_PREPARE)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = self.host.folder
+        self.start()
+
+    # ---- command lines ----
+
+    def proxy(self) -> dict[str, str]:
+        words = [str(BIN / "muxctl"), "--socket", str(self.host.socket), "connect"]
+        return {"ProxyCommand": f"{shlex.join(words)} %h/ssh"}
+
+    def command(self, *arguments: str, program: str = "ssh", **settings: str) -> list[str]:
+        proxy = self.proxy()
+        options = self.keys.options(proxy.pop("ProxyCommand"), proxy | settings)
+        # scp and sftp would look for the ssh that is installed.
+        which = [] if program == "ssh" else ["-S", part("usr/bin/ssh")]
+        return [part(f"usr/bin/{program}"), *which, *options, *arguments]
+
+    def ssh(
+        self, *arguments: str, data: bytes = b"", program: str = "ssh", **settings: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self.command(*arguments, program=program, **settings), input=data, check=False,
+            env=environment(), capture_output=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    def ask(self, *arguments: str, data: bytes = b"", program: str = "ssh") -> str:
+        """What a command that has to succeed says."""
+        run = self.ssh(*arguments, data=data, program=program)
+        self.assertEqual((run.returncode, run.stderr), (0, b""), run.stdout)
+        return run.stdout.decode()
+
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self.command(*arguments), env=environment(), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        self.addCleanup(_end, process)
+        return process
+
+    def check_nothing_left(self) -> None:
+        """No channel, no sshd and nothing that it started, no proxy."""
+        wait_for(lambda: self.host.link()["channels_open"] == 0, 5, self.host.log)
+        wait_for(lambda: self.guest.link()["channels_open"] == 0, 5, self.guest.log)
+        self.vm.wait_until("! pidof sshd sleep sftp-server", 5)
+        wait_for(lambda: not self.proxies(), 5, lambda: str(self.proxies()))
+
+    def proxies(self) -> list[str]:
+        """The host's programs that name its socket, but for hostmux."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = path.read_bytes()
+            except OSError:
+                continue
+            if bytes(self.host.socket) in words and path.parent.name != str(self.host.pid):
+                found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+        return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Without waiting for its proxy, which has the same output."""
+    process.kill()
+    process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            stream.close()

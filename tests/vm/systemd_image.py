@@ -48,7 +48,10 @@ MASKED = (
     "systemd-update-utmp-runlevel.service", "systemd-user-sessions.service",
 )  # fmt: skip
 #: Made by packages when they are configured; the groups are udev's.
-USERS = "alice:x:1000:1000::/tmp:/bin/sh\nbob:x:1001:1001::/tmp:/bin/sh\n"
+USERS = (
+    "alice:x:1000:1000::/tmp:/bin/sh\nbob:x:1001:1001::/tmp:/bin/sh\n"
+    "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
+)
 GROUPS = "".join(f"{name}:x:{gid}:\n" for gid, name in enumerate(
     ("input", "kvm", "render", "sgx", "systemd-journal"), 900)) + "alice:x:1000:\nbob:x:1001:\n"
 ETC = {
@@ -64,8 +67,9 @@ LINKS = {
     "/etc/systemd/system/default.target": "/usr/lib/systemd/system/multi-user.target",
 }  # fmt: skip
 #: The kernel's first file system cannot be moved away, as systemd does for a service that sees it
-#: read-only; another view of it can.
+#: read-only; another view of it can. Nor has it the mode of a root.
 INIT = """#!/bin/sh
+chmod 755 /
 mount --bind / /mnt
 cd /mnt
 mount --move . /
@@ -81,7 +85,7 @@ After=systemd-udevd.service systemd-journald.socket
 ExecStart=/bin/sh -c 'stty raw -echo isig quit undef susp undef; \
     echo "@@ready $(cat /proc/sys/kernel/random/boot_id)"; exec sh /dev/ttyS1'
 WorkingDirectory=/root
-Environment=HOME=/root TERM=linux
+Environment=HOME=/root TERM=linux SYSTEMD_COLORS=0 SYSTEMD_URLIFY=0 SYSTEMD_PAGER=
 StandardInput=tty-force
 StandardOutput=tty
 StandardError=tty
@@ -96,7 +100,7 @@ KillMode=process
 def build(guest: Path, files: Mapping[str, image.Content]) -> bytes:
     """Make the archive, as image.build() does."""
     root = guest.with_name("systemd")
-    if not (root / "root.cpio").exists():
+    if not (root / "made-of").exists():
         raise image.ImageError("no root with systemd: run tests/vm/fetch")
     cpio = Cpio((root / "paths").read_text().splitlines())
     cpio.add_file("/etc/systemd/system/harness.service", HARNESS.encode())
@@ -119,7 +123,7 @@ def make_root(folder: Path) -> None:
     release = (folder / "guest/modules").resolve().name
     made_of = hashlib.sha256(Path(__file__).read_bytes() + release.encode()).hexdigest()
     key = folder / "systemd/made-of"
-    with (folder / "fetch.lock").open("w") as lock:
+    with (folder / "systemd.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if key.exists() and key.read_text() == made_of:
             return
@@ -132,13 +136,14 @@ def make_root(folder: Path) -> None:
             _add_modules(cpio, folder / "guest/modules", release, Path(temporary))
         _configure(cpio)
         (folder / "systemd/root.cpio").write_bytes(cpio.content())
-        (folder / "systemd/paths").write_text("".join(f"{path}\n" for path in cpio.paths()))
+        (folder / "systemd/paths").write_text("".join(f"{path}\n" for path in sorted(cpio.paths())))
         key.write_text(made_of)
 
 
 def _debootstrap(cpio: Cpio, temporary: Path) -> None:
     tar = temporary / "root.tar"
-    (temporary / "apt.conf").write_text(_apt("apt-config", "dump", "--format", '%F "%v";%n', "Acquire"))
+    options = _apt("apt-config", "dump", "--format", '%F "%v";%n', "Acquire")
+    (temporary / "apt.conf").write_text(options)
     (temporary / "sources.list").write_text("".join(_sources()))
     subprocess.run(
         [
@@ -160,7 +165,8 @@ def _apt(*command: str) -> str:
 def _sources() -> Iterator[str]:
     """Debian's sources that this host has, so that libraries of the host's are the guest's too."""
     form = "$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)"
-    for line in _apt("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines():
+    targets = _apt("apt-get", "indextargets", "--format", form, "Created-By: Packages")
+    for line in targets.splitlines():
         origin, _, rest = line.partition(" ")
         if origin == "Debian":
             yield f"deb {rest}\n"
@@ -189,8 +195,8 @@ def _add_modules(cpio: Cpio, modules: Path, release: str, temporary: Path) -> No
         (target / path).with_suffix(".ko").write_bytes(data)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         (target / name).write_bytes((modules / name).read_bytes())
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    subprocess.run(["depmod", "-b", temporary, release], check=True, env={"PATH": path})
+    sbin = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    subprocess.run(["depmod", "-b", temporary, release], check=True, env={"PATH": sbin})
     for file in sorted(target.rglob("*")):
         if file.is_file():
             cpio.add_file(f"/usr/{file.relative_to(temporary)}", file.read_bytes())
@@ -202,8 +208,8 @@ def _configure(cpio: Cpio) -> None:
         cpio.add_file(f"/etc/{name}", (masters / f"{name}.master").read_bytes() + more.encode())
     for path, content in ETC.items():
         cpio.add_file(path, content.encode())
-    for path, target in LINKS.items():
-        cpio.add_symlink(path, target)
+    for link, target in LINKS.items():
+        cpio.add_symlink(link, target)
     for unit in MASKED:
         cpio.add_symlink(f"/etc/systemd/system/{unit}", "/dev/null")
     cpio.add_file("/init", INIT.encode(), 0o755)

@@ -9,102 +9,22 @@ import hashlib
 import os
 import shlex
 import socket
-import subprocess
-import tempfile
 import time
 import unittest
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from case import StackCase
-from machine import die_with_parent
-from parts import environment, part
-from ssh import SSHD, SSHD_PREPARE, Keys, Terminal
-from stack import BIN, VM_NAME, read_all, wait_for
+from ssh import PATIENCE, SshCase, Terminal
+from stack import BIN, read_all, wait_for
 
 MIB = 1 << 20
 FILE = 4 * MIB
 AT_ONCE = 5
 #: ssh's own, when it is not the command's.
 TROUBLE = 255
-#: An emulated processor does the cryptography, five times at once.
-PATIENCE = 60.0
 WEB = "127.0.0.1:8080"
 
 
-class Ssh(StackCase):
-    guest_services = {"ssh": SSHD}
-    proxy_program: ClassVar[str] = "muxctl"
-    keys: ClassVar[Keys]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="guestmux-ssh-"))
-        cls.keys = Keys(Path(folder), VM_NAME)
-        cls.hardware = {"files": cls.keys.guest_files("root", "alice")}
-        super().setUpClass()
-        cls.vm.check(SSHD_PREPARE)
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.folder = self.host.folder
-        self.start()
-
-    # ---- command lines ----
-
-    def proxy(self) -> dict[str, str]:
-        words = [str(BIN / "muxctl"), "--socket", str(self.host.socket), "connect"]
-        return {"ProxyCommand": f"{shlex.join(words)} %h/ssh"}
-
-    def command(self, *arguments: str, program: str = "ssh", **settings: str) -> list[str]:
-        proxy = self.proxy()
-        options = self.keys.options(proxy.pop("ProxyCommand"), proxy | settings)
-        # scp and sftp would look for the ssh that is installed.
-        which = [] if program == "ssh" else ["-S", part("usr/bin/ssh")]
-        return [part(f"usr/bin/{program}"), *which, *options, *arguments]
-
-    def ssh(
-        self, *arguments: str, data: bytes = b"", program: str = "ssh", **settings: str
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            self.command(*arguments, program=program, **settings), input=data, check=False,
-            env=environment(), capture_output=True, timeout=PATIENCE,
-        )  # fmt: skip
-
-    def ask(self, *arguments: str, data: bytes = b"", program: str = "ssh") -> str:
-        """What a command that has to succeed says."""
-        run = self.ssh(*arguments, data=data, program=program)
-        self.assertEqual((run.returncode, run.stderr), (0, b""), run.stdout)
-        return run.stdout.decode()
-
-    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            self.command(*arguments), env=environment(), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent,
-        )  # fmt: skip
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
-
-    def check_nothing_left(self) -> None:
-        """No channel, no sshd and nothing that it started, no proxy."""
-        wait_for(lambda: self.host.link()["channels_open"] == 0, 5, self.host.log)
-        wait_for(lambda: self.guest.link()["channels_open"] == 0, 5, self.guest.log)
-        self.vm.wait_until("! pgrep -l 'sshd|sleep|sftp-server'", 5)
-        wait_for(lambda: not self.proxies(), 5, lambda: str(self.proxies()))
-
-    def proxies(self) -> list[str]:
-        """The host's programs that name its socket, but for hostmux."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                words = path.read_bytes()
-            except OSError:
-                continue
-            if bytes(self.host.socket) in words and path.parent.name != str(self.host.pid):
-                found.append(words.replace(b"\0", b" ").decode(errors="replace"))
-        return found
-
+class Ssh(SshCase):
     # ---- one session ----
 
     def test_command(self) -> None:
@@ -126,14 +46,14 @@ class Ssh(StackCase):
 
     def test_refused(self) -> None:
         """By sshd, by ssh for whom the guest is another, and by guestmux."""
-        for target, settings, why in [
-            ("bob@guest", {}, b"Permission denied"),
-            ("root@guest", {"UserKnownHostsFile": f"{self.keys.folder}/wrong_hosts"},
-             b"Host key verification failed"),
-            ("root@other", {}, b"'other/ssh'|other/ssh: no-service"),
-        ]:  # fmt: skip
-            with self.subTest(target, **settings):
-                run = self.ssh(target, "true", **settings)
+        for target, hosts, why in [
+            ("bob@guest", "known_hosts", b"Permission denied"),
+            ("root@guest", "wrong_hosts", b"Host key verification failed"),
+            ("root@other", "known_hosts", b"'other/ssh'|other/ssh: no-service"),
+        ]:
+            with self.subTest(target, hosts=hosts):
+                path = f"{self.keys.folder}/{hosts}"
+                run = self.ssh(target, "true", UserKnownHostsFile=path)
                 self.assertEqual((run.returncode, run.stdout), (TROUBLE, b""))
                 self.assertRegex(run.stderr, why)
         self.check_nothing_left()
@@ -142,15 +62,15 @@ class Ssh(StackCase):
         """A shell on a pty: its size, a change of it, ^C, and its exit status."""
         screen = Terminal(self.command("-tt", "root@guest"), 31, 97)
         self.addCleanup(screen.close)
-        screen.expect("# $")
+        screen.expect("# ")
         screen.type("tty; stty size\r")
-        screen.expect(r"/dev/pts/\d+\r\n31 97\r\n")
+        terminal = screen.expect(r"(/dev/pts/\d+)\r\n31 97\r\n")[1]
         screen.resize(50, 120)
-        self.vm.wait_until("test $(stty -F /dev/pts/0 size | tr ' ' x) = 50x120", 5)
+        self.vm.wait_until(f"stty -F {terminal} size | grep -qx '50 120'", 5)
         screen.type("sleep 1000\r")
-        self.vm.wait_until("pgrep sleep")
+        self.vm.wait_until("pidof sleep")
         screen.type("\x03")
-        self.vm.wait_until("! pgrep sleep")
+        self.vm.wait_until("! pidof sleep")
         screen.type("echo status=$?\r")
         screen.expect("status=130")
         screen.type("exit 3\r")
@@ -231,19 +151,20 @@ class Ssh(StackCase):
         for session in sessions:
             assert session.stdout
             self.assertEqual(session.stdout.readline().strip(), b"here")
+        self.vm.check("pidof sshd && pidof sleep")
         for session in sessions:
             session.kill()
         self.check_nothing_left()
 
     def test_guestmux_killed(self) -> None:
-        """ssh is told at once, the guest keeps nothing, and the next session works."""
+        """The guest keeps nothing. When guestmux is back ssh is told, and the next one works."""
         session = self.begin("-tt", "root@guest", "echo here; exec sleep 1000")
         assert session.stdout
         self.assertEqual(session.stdout.readline().strip(), b"here")
         self.guest.stop("KILL")
-        self.assertEqual(session.wait(5), TROUBLE)
-        self.vm.wait_until("! pgrep -l 'sshd|sleep'", 5)
+        self.vm.wait_until("! pidof sshd sleep", 5)
         self.guest.start()
+        self.assertEqual(session.wait(5), TROUBLE)
         self.host.wait_up()
         self.assertEqual(self.ask("root@guest", "echo again"), "again\n")
 

@@ -1,0 +1,89 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Waiting for a service. First the subscription, then the list, so that nothing can slip through
+// between the two: what came into being before the list was made is in it, and what comes later is
+// an event.
+
+#include <errno.h>
+#include <string.h>
+
+#include "control.h"
+#include "result.h"
+#include "services.h"
+
+#define NAME_MAX_BYTES 1024 // a VM's and a service's, which have no more than 128 bytes each
+
+static bool has_name(MuxClientJson object, const char *name)
+{
+    return mux_client_json_equals(mux_client_json_get(object, "name"), name);
+}
+
+static int look(MuxClientLines *lines, const char *name, MuxClientDeadline deadline,
+                MuxClientRefusal *ret_refusal, bool *ret_found)
+{
+    MuxClientJson remote, value;
+    int r = mux_client_services_ask(lines, deadline, ret_refusal, &remote);
+
+    if (r != 0)
+        return r;
+    *ret_found = false;
+    for (MuxClientJson at = {0}; mux_client_json_next(remote, &at, NULL, &value);)
+        *ret_found = *ret_found || has_name(value, name);
+    return 0;
+}
+
+static bool is_event(MuxClientJson object, const char *word)
+{
+    return mux_client_json_equals(mux_client_json_get(object, "event"), word);
+}
+
+static int wait_for(MuxClientLines *lines, const char *name, MuxClientDeadline deadline,
+                    MuxClientRefusal *ret_refusal)
+{
+    bool found = false, again = true; // whether the list has to be looked at
+    MuxClientJson event;
+    int r = 0;
+
+    while (r == 0 && !found) {
+        if (again) {
+            again = false;
+            r = look(lines, name, deadline, ret_refusal, &found);
+            continue;
+        }
+        if (mux_client_over(deadline))
+            r = MUX_CLIENT_TIMEOUT;
+        else
+            r = mux_client_control_next(lines, deadline, &event);
+        if (r != 0)
+            return mux_client_conclude(ret_refusal, r);
+        found = is_event(event, "service-added") && has_name(event, name);
+        again = is_event(event, "lost");
+    }
+    return r;
+}
+
+int mux_client_wait(const char *socket, const char *name, int timeout_ms,
+                    MuxClientRefusal *ret_refusal)
+{
+    static const char request[] = "{\"verb\":\"events\",\"only\":[\"services\"]}\n";
+    MuxClientDeadline deadline = mux_client_deadline(timeout_ms);
+    MuxClientLines lines = {.fd = -1};
+    MuxClientJson answer;
+    char bare[NAME_MAX_BYTES]; // without the argument
+    size_t length = strcspn(name, ":");
+
+    if (length == 0 || length >= sizeof(bare))
+        return mux_client_refuse_here(ret_refusal, MUX_CLIENT_BAD_NAME,
+                                      "a name is service, and on a host VM/service");
+    memcpy(bare, name, length);
+    bare[length] = '\0';
+    int r = mux_client_control_open(socket, MUX_CLIENT_ANSWER_MAX, deadline, ret_refusal, &lines);
+    if (r == 0)
+        r = mux_client_control_ask(&lines, request, strlen(request), deadline, ret_refusal,
+                                   &answer);
+    if (r == 0)
+        r = wait_for(&lines, bare, deadline, ret_refusal);
+    mux_client_lines_deinit(&lines);
+    return r;
+}
