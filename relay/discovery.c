@@ -24,7 +24,7 @@
 #include "proto/name.h"
 #include "remotes.h"
 
-#define LINE_MAX_BYTES   16384
+#define LINE_MAX_BYTES   32768 // 4 KiB of which each byte is six in JSON, and the rest
 #define LINES_BURST      4096
 #define LINES_PER_SECOND 512
 #define PAUSE_MS         100
@@ -35,6 +35,7 @@ struct MuxDiscovery {
     MuxWatch watch;     // our end of the pair
     GHashTable *offers; // names of services that the peer is to be told about
     bool greeted;       // our first line was made, in this session
+    bool crowded;       // the peer has told of more than is kept
     GByteArray *out;    // what is left of the line that is being written
     GByteArray *in;     // a line that has not ended yet
     MuxBucket pace;
@@ -73,9 +74,16 @@ static void take_greeting(MuxDiscovery *discovery, const char *daemon, const cha
     mux_event_link_up(discovery->link);
 }
 
+static void say_crowded(MuxDiscovery *discovery)
+{
+    if (!discovery->crowded)
+        mux_link_log(discovery->link, G_LOG_LEVEL_WARNING,
+                     "the other end has more services than are kept; some are not shown");
+    discovery->crowded = true;
+}
+
 // An error is why the channel is not read any further.
-static bool take_object(MuxDiscovery *discovery, json_object *untrusted, size_t size,
-                        GError **error)
+static bool take_object(MuxDiscovery *discovery, json_object *untrusted, GError **error)
 {
     const char *daemon = NULL, *version = "", *service = NULL, *gone = NULL;
     MuxFacts facts;
@@ -91,13 +99,15 @@ static bool take_object(MuxDiscovery *discovery, json_object *untrusted, size_t 
         mux_remotes_drop(discovery->link->remotes, gone);
     if (!service)
         return true;
-    if (is_service(service) && !mux_facts_read(untrusted, &facts, error))
+    if (!is_service(service)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "a service without a name");
         return false;
-    if (is_service(service) && mux_remotes_put(discovery->link->remotes, service, &facts, size))
-        return true;
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "a service without a name, or more of them than can be kept");
-    return false;
+    }
+    if (!mux_facts_read(untrusted, &facts, error))
+        return false;
+    if (!mux_remotes_put(discovery->link->remotes, service, &facts))
+        say_crowded(discovery);
+    return true;
 }
 
 // Without the channel, what was announced is not known to be so any more.
@@ -136,7 +146,7 @@ static bool take_lines(MuxDiscovery *discovery)
         guint size = (guint)(end - in->data);
         json_object *object = mux_json_parse((const char *)in->data, size, &error);
         if (object)
-            (void)take_object(discovery, object, size, &error);
+            (void)take_object(discovery, object, &error);
         json_object_put(object);
         if (error) {
             mux_link_log(discovery->link, G_LOG_LEVEL_WARNING,
@@ -157,8 +167,11 @@ static void read_lines(MuxDiscovery *discovery)
     ssize_t n = recv(discovery->watch.fd, buffer, sizeof(buffer), 0);
     if (n > 0) {
         g_byte_array_append(discovery->in, buffer, (guint)n);
-        if (take_lines(discovery) && discovery->in->len >= LINE_MAX_BYTES)
+        if (take_lines(discovery) && discovery->in->len >= LINE_MAX_BYTES) {
+            mux_link_log(discovery->link, G_LOG_LEVEL_WARNING,
+                         "what the other end says of its services has a line without an end");
             hang_up(discovery);
+        }
     } else if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         mux_watch_drained(&discovery->watch, EPOLLIN);
     } else {
@@ -278,7 +291,7 @@ static int begin(MuxDiscovery *discovery)
         close(ends[1]);
         return r;
     }
-    discovery->greeted = false;
+    discovery->greeted = discovery->crowded = false;
     g_hash_table_remove_all(discovery->offers);
     for (GList *item = all; item; item = item->next)
         if (mux_service_allows(item->data, discovery->link->name))

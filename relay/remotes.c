@@ -11,13 +11,15 @@
 #include "events.h"
 #include "link.h"
 
+// More than what programs can register on the other side, each of which may say 4 KiB of itself: so
+// that no user there can have others left out.
 #define REMOTES_MAX 2048
-#define BYTES_MAX   (1024 * 1024)
+#define BYTES_MAX   (4 * 1024 * 1024)
 
 struct MuxRemotes {
     MuxLink *link;
     GHashTable *by_name; // of MuxRemote
-    size_t bytes;        // of the lines that announced them
+    size_t bytes;        // that they count for
 };
 
 static void remote_free(gpointer pointer)
@@ -43,19 +45,29 @@ static bool same_facts(const MuxFacts *a, const MuxFacts *b)
            json_object_equal(a->properties, b->properties);
 }
 
-bool mux_remotes_put(MuxRemotes *remotes, const char *name, const MuxFacts *facts, size_t size)
+static bool has_room(const MuxRemotes *remotes, const MuxRemote *before, size_t size)
+{
+    return remotes->bytes - (before ? before->size : 0) + size <= BYTES_MAX &&
+           (before || g_hash_table_size(remotes->by_name) < REMOTES_MAX);
+}
+
+bool mux_remotes_put(MuxRemotes *remotes, const char *name, const MuxFacts *facts)
 {
     MuxRemote *before = g_hash_table_lookup(remotes->by_name, name);
-    bool same = before && same_facts(&before->facts, facts);
-    bool old = before;
-
-    remotes->bytes += size - (before ? before->size : 0);
     MuxRemote *remote = g_new0(MuxRemote, 1);
-    *remote = (MuxRemote){g_strdup(name), *facts, size};
+    bool old = before, same = before && same_facts(&before->facts, facts);
+
+    *remote = (MuxRemote){g_strdup(name), *facts, strlen(name) + facts->size};
+    if (!has_room(remotes, before, remote->size)) {
+        remote_free(remote);
+        mux_remotes_drop(remotes, name); // what it said before is not so any more
+        return false;
+    }
+    remotes->bytes += remote->size - (before ? before->size : 0);
     g_hash_table_replace(remotes->by_name, remote->name, remote);
     if (!same)
         mux_event_remote(remotes->link, remote, old ? MUX_CHANGED : MUX_ADDED);
-    return remotes->bytes <= BYTES_MAX && g_hash_table_size(remotes->by_name) <= REMOTES_MAX;
+    return true;
 }
 
 void mux_remotes_drop(MuxRemotes *remotes, const char *name)
@@ -92,6 +104,11 @@ MuxRemotes *mux_remotes_free(MuxRemotes *remotes)
 static gint compare(gconstpointer a, gconstpointer b)
 {
     return strcmp(((const MuxRemote *)a)->name, ((const MuxRemote *)b)->name);
+}
+
+unsigned mux_remotes_count(const MuxRemotes *remotes)
+{
+    return g_hash_table_size(remotes->by_name);
 }
 
 GList *mux_remotes_sorted(const MuxRemotes *remotes)

@@ -15,7 +15,7 @@ typedef struct MuxRemotes MuxRemotes;
 typedef struct MuxRemote {
     char *name;
     MuxFacts facts;
-    size_t size; // bytes of the line that announced it
+    size_t size; // bytes that it counts for
 } MuxRemote;
 
 MuxRemotes *mux_remotes_new(MuxLink *link);
@@ -23,11 +23,13 @@ MuxRemotes *mux_remotes_new(MuxLink *link);
 MuxRemotes *mux_remotes_free(MuxRemotes *remotes);
 
 // A service is there, or says something else than before; what `facts` owns becomes the set's.
-// False when that makes more of them than are kept.
-bool mux_remotes_put(MuxRemotes *remotes, const char *name, const MuxFacts *facts, size_t size);
+// False when it is not kept, since there are as many as may be.
+bool mux_remotes_put(MuxRemotes *remotes, const char *name, const MuxFacts *facts);
 // It is gone, if it was there; NULL: all are.
 void mux_remotes_drop(MuxRemotes *remotes, const char *name);
 
+// How many there are.
+unsigned mux_remotes_count(const MuxRemotes *remotes);
 // Sorted by name; to be freed with g_list_free(). Of MuxRemote.
 GList *mux_remotes_sorted(const MuxRemotes *remotes);
 // What one of them is for those who look for something to open. The caller's.

@@ -60,6 +60,7 @@ bool mux_facts_read(json_object *object, MuxFacts *ret_facts, GError **error)
         return false;
     if (strlen(description) + size > FACTS_MAX)
         return complain(error, "\"description\" and \"properties\" must be at most 4096 bytes");
+    ret_facts->size = strlen(description) + size;
     ret_facts->description = g_strdup(description);
     ret_facts->properties = properties ? json_object_get(properties) : json_object_new_object();
     return true;

@@ -212,6 +212,20 @@ class Users(DiscoveryTest):
         self.assertEqual([event["name"] for event in client.pending()], ["open"])
         self.assertEqual({event["name"] for event in root.pending()}, {"hidden", "open"})
 
+    def test_who_says_too_much(self) -> None:
+        """All that one user may register, each as long as may be, takes nothing from the others."""
+        stack = self.stack()
+        for daemon, other in (stack.daemons, stack.daemons[::-1]):
+            client = self.client(daemon, UID)
+            prefix = self.prefix(other)
+            names = [f"{prefix}s{n:02}" for n in range(64)]
+            for n in range(64):
+                client.good("register", service=f"s{n:02}", accept="fd",
+                            properties={f"p{k}": "\x01" * (4000 // 32) for k in range(32)})
+            daemon.service("svc", exec=["/bin/cat"], description="\x02" * 4096)
+            self.wait_names(other, *names, f"{prefix}svc")
+            self.assertEqual(self.remote(other)[-1]["description"], "\x02" * 4096)
+
     def test_policy_is_reloaded(self) -> None:
         stack = self.stack(start=False)
         stack.host.service("svc", exec=["/bin/cat"])
