@@ -16,6 +16,7 @@
 #include "json.h"
 #include "link.h"
 #include "policy.h"
+#include "remotes.h"
 #include "services.h"
 #include "verbs.h"
 
@@ -26,9 +27,9 @@
 
 // What is asked is worked out while nobody else is served, so there are bounds to it: with 16,384
 // channels, a status takes tens of milliseconds and megabytes.
-#define CHANNELS_A_TOKEN 64
-#define WORK_BURST       1024
-#define WORK_PER_SECOND  512
+#define THINGS_A_TOKEN  64 // channels, services
+#define WORK_BURST      1024
+#define WORK_PER_SECOND 512
 
 // --- writing
 
@@ -83,21 +84,32 @@ uint32_t mux_control_wanted(const MuxControl *control)
 
 // --- requests
 
+static size_t cost(const MuxRelay *relay, json_object *request)
+{
+    const char *verb = NULL;
+    bool services =
+        mux_json_string(request, "verb", &verb, NULL) && g_strcmp0(verb, "services") == 0;
+    size_t things = services ? mux_services_count(relay->services) : 0;
+
+    for (guint i = 0; i < relay->links->len; i++) {
+        const MuxLink *link = g_ptr_array_index(relay->links, i);
+        things += services ? mux_remotes_count(link->remotes) : mux_link_channels(link);
+    }
+    return 1 + things / THINGS_A_TOKEN;
+}
+
 // Whether the answers that were asked for lately are few enough for another one. The administrator
 // is not kept waiting by what others ask.
-static bool may_answer(MuxControl *control)
+static bool may_answer(MuxControl *control, json_object *request)
 {
     MuxControls *controls = control->controls;
     uint64_t now = mux_loop_now(controls->relay->loop);
-    size_t cost = 1;
 
     if (controls->held > MUX_CONTROLS_HELD)
         return false;
     if (mux_peer_is_privileged(&control->peer))
         return true;
-    for (guint i = 0; i < controls->relay->links->len; i++)
-        cost += mux_link_channels(g_ptr_array_index(controls->relay->links, i)) / CHANNELS_A_TOKEN;
-    while (cost-- > 0)
+    for (size_t n = cost(controls->relay, request); n > 0; n--)
         if (!mux_bucket_take(&controls->work, now))
             return false;
     return true;
@@ -107,7 +119,7 @@ static json_object *answer(MuxControl *control, json_object *request, const GErr
 {
     if (!request)
         return mux_verb_error("bad-request", error->message);
-    if (!may_answer(control))
+    if (!may_answer(control, request))
         return mux_verb_error("busy", "too much is being asked; try again in a second");
     return mux_verb_run(control, request);
 }

@@ -144,23 +144,23 @@ static bool load_config(MuxDaemon *daemon, GError **error)
     return good;
 }
 
-static bool load_services(MuxDaemon *daemon, GError **error)
+// `all`: also what was said before about files that cannot be used.
+static bool load_services(MuxDaemon *daemon, bool all, GError **error)
 {
     const char *const folders[] = {daemon->services, NULL};
 
     mux_watcher_set(daemon->watcher, folders); // first, so that nothing changes unseen
     // A default folder that is not there is an empty one.
-    if (strcmp(daemon->services, daemon->kind->services) == 0 &&
-        !g_file_test(daemon->services, G_FILE_TEST_EXISTS))
-        return true;
-    return mux_services_load(daemon->relay.services, daemon->services, error);
+    bool missing = strcmp(daemon->services, daemon->kind->services) == 0 &&
+                   !g_file_test(daemon->services, G_FILE_TEST_EXISTS);
+    return mux_services_load(daemon->relay.services, missing ? NULL : daemon->services, all, error);
 }
 
 static void on_services_changed(void *user)
 {
     g_autoptr(GError) error = NULL;
 
-    (void)load_services(user, &error);
+    (void)load_services(user, false, &error);
     if (error)
         g_warning("services not reloaded: %s", error->message);
 }
@@ -196,7 +196,7 @@ static gboolean on_hup(gpointer user)
     (void)load_config(daemon, &error);
     say_reloaded("configuration", error);
     g_clear_error(&error);
-    (void)load_services(daemon, &error);
+    (void)load_services(daemon, true, &error);
     say_reloaded("services", error);
     mux_notify("READY=1");
     return G_SOURCE_CONTINUE;
@@ -232,7 +232,7 @@ static bool start(MuxDaemon *daemon, GError **error)
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
     daemon->exposes = mux_exposes_new(relay);
     daemon->watcher = mux_watcher_new(relay->loop, on_services_changed, daemon);
-    if (!load_config(daemon, error) || !load_services(daemon, error))
+    if (!load_config(daemon, error) || !load_services(daemon, true, error))
         return false;
     relay->apps = mux_apps_new(relay, daemon->socket, &daemon->access, error);
     return relay->apps != NULL;

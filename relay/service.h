@@ -59,7 +59,7 @@ typedef struct MuxService {
 typedef struct MuxFacts {
     char *description;       // never NULL once read
     json_object *properties; // neither
-    size_t size; // bytes of both
+    size_t size;             // bytes of both
 } MuxFacts;
 
 // Takes "description" and "properties" from an object. False with an error that names the key.

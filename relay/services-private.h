@@ -15,6 +15,7 @@ struct MuxServices {
     MuxList children;          // handlers that run
     struct rlimit descriptors; // theirs
     MuxBucket log;             // what they make us log
+    GHashTable *complaints;    // by file: what was said of it
 };
 
 // Ends all that still run.

@@ -31,6 +31,7 @@ MuxServices *mux_services_new(const struct rlimit *descriptors, MuxServicesChang
     mux_bucket_init(&services->log, LOGS_BURST, LOGS_PER_SECOND, (uint64_t)g_get_monotonic_time());
     services->by_name =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)mux_service_unref);
+    services->complaints = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     mux_list_init(&services->children);
     return services;
 }
@@ -41,6 +42,7 @@ MuxServices *mux_services_free(MuxServices *services)
         return NULL;
     mux_children_end(services);
     g_hash_table_unref(services->by_name);
+    g_hash_table_unref(services->complaints);
     g_free(services);
     return NULL;
 }
@@ -202,11 +204,15 @@ static void drop_missing(MuxServices *services, GHashTable *files)
 }
 
 // Something stays in force of a file that cannot be read now, if it could be before.
-static void complain(const MuxServices *services, const char *file, const GError *why)
+static void complain(MuxServices *services, const char *file, const GError *why)
 {
     bool before = false;
     GHashTableIter iter;
     gpointer service;
+
+    if (g_strcmp0(g_hash_table_lookup(services->complaints, file), why->message) == 0)
+        return;
+    g_hash_table_replace(services->complaints, g_strdup(file), g_strdup(why->message));
 
     g_hash_table_iter_init(&iter, services->by_name);
     while (g_hash_table_iter_next(&iter, NULL, &service))
@@ -214,15 +220,29 @@ static void complain(const MuxServices *services, const char *file, const GError
     g_warning("%s%s", why->message, before ? "; what it said before stays in force" : "");
 }
 
-bool mux_services_load(MuxServices *services, const char *folder, GError **error)
+// About files that are gone.
+static void forget_complaints(MuxServices *services, GHashTable *files)
 {
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, error);
-    if (!dir)
+    GHashTableIter iter;
+    gpointer file;
+
+    g_hash_table_iter_init(&iter, services->complaints);
+    while (g_hash_table_iter_next(&iter, &file, NULL))
+        if (!g_hash_table_contains(files, file))
+            g_hash_table_iter_remove(&iter);
+}
+
+bool mux_services_load(MuxServices *services, const char *folder, bool all, GError **error)
+{
+    g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, error) : NULL;
+    if (folder && !dir)
         return false;
+    if (all)
+        g_hash_table_remove_all(services->complaints);
 
     g_autoptr(GHashTable) files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) fresh = g_ptr_array_new();
-    for (const char *entry; (entry = g_dir_read_name(dir));) {
+    for (const char *entry; dir && (entry = g_dir_read_name(dir));) {
         g_autoptr(GError) why = NULL;
         // An editor's or package manager's half-written file has another ending, or a dot in front.
         if (entry[0] == '.' || !g_str_has_suffix(entry, ".json"))
@@ -230,19 +250,27 @@ bool mux_services_load(MuxServices *services, const char *folder, GError **error
         char *file = g_build_filename(folder, entry, NULL);
         g_hash_table_add(files, file);
         MuxService *service = mux_service_load(file, &why);
-        if (service)
-            g_ptr_array_add(fresh, service);
-        else
+        if (!service) {
             complain(services, file, why);
+            continue;
+        }
+        g_hash_table_remove(services->complaints, file);
+        g_ptr_array_add(fresh, service);
     }
+    forget_complaints(services, files);
     drop_missing(services, files);
     for (guint i = 0; i < fresh->len; i++)
         take_file(services, g_ptr_array_index(fresh, i));
-    g_info("%u services loaded from %s", fresh->len, folder);
+    g_info("%u services loaded from %s", fresh->len, folder ? folder : "nowhere");
     return true;
 }
 
 // --- showing
+
+unsigned mux_services_count(const MuxServices *services)
+{
+    return g_hash_table_size(services->by_name);
+}
 
 GList *mux_services_sorted(const MuxServices *services)
 {

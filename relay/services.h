@@ -25,10 +25,11 @@ MuxServices *mux_services_new(const struct rlimit *descriptors, MuxServicesChang
 // Ends the handlers that still run. NULL is fine; returns NULL.
 MuxServices *mux_services_free(MuxServices *services);
 
-// Reads all NAME.json in `folder` and replaces what is in force of files. A file that cannot be
-// used is logged, and what was loaded from it before stays. False with an error when the folder
-// cannot be read; then everything stays.
-bool mux_services_load(MuxServices *services, const char *folder, GError **error);
+// Reads all NAME.json in `folder` (NULL: there is none) and replaces what is in force of files. A
+// file that cannot be used is logged, unless that was said before and not `all` is to be said; and
+// what was loaded from it before stays. False with an error when the folder cannot be read; then
+// everything stays.
+bool mux_services_load(MuxServices *services, const char *folder, bool all, GError **error);
 
 #define MUX_REGISTER_TAKEN 1 // somebody has the name: the error says who
 #define MUX_REGISTER_LIMIT 2 // the set is full
@@ -46,6 +47,7 @@ void mux_services_review(MuxServices *services, bool (*may)(const MuxService *se
 unsigned mux_services_registered(const MuxServices *services, const MuxControl *registrant);
 
 MuxService *mux_services_find(const MuxServices *services, const char *name, size_t length);
+unsigned mux_services_count(const MuxServices *services);
 // All of them, sorted by name; to be freed with g_list_free().
 GList *mux_services_sorted(const MuxServices *services);
 // The same as JSON: [{"service": …, "connect", "exec" or "accept": …, …}]. The caller's.

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import select
 import shlex
 import subprocess
 from typing import Any
@@ -74,6 +75,7 @@ class OffersCase(StackCase):
     def host_listen(self, *arguments: str, command: str) -> subprocess.Popen[str]:
         process = self.host_app("listen", *arguments, "--", "/bin/sh", "-c", command)
         assert process.stdout
+        self.assertTrue(select.select([process.stdout], [], [], SOON_S)[0], "it says nothing")
         self.assertIn("listening as", process.stdout.readline())
         return process
 
