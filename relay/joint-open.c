@@ -61,10 +61,12 @@ void mux_joint_reset(MuxJoint *joint, uint32_t code)
 void mux_joint_expire(MuxJoint *joint)
 {
     mux_link_log(joint->link, G_LOG_LEVEL_INFO, "channel to '%s' timed out", joint->name);
-    if (joint->state == MUX_JOINT_OPENING)
+    if (joint->state == MUX_JOINT_OPENING) {
         refused(joint, MUX_CODE_TIMEOUT);
-    else
+    } else {
         mux_event_channel_refused(joint->link, joint->name, "in", &joint->caller, MUX_CODE_TIMEOUT);
+        joint->link->refused++;
+    }
     mux_joint_free(joint, MUX_CODE_TIMEOUT);
 }
 

@@ -39,6 +39,18 @@ static bool write_all(int fd, const void *bytes, size_t size)
     return true;
 }
 
+// Waits until there is something to read; false when nobody reads `to` any more, though there may
+// never be.
+static bool wait_for_input(int from, int to)
+{
+    struct pollfd fds[] = {{.fd = from, .events = POLLIN}, {.fd = to, .events = 0}};
+
+    while (poll(fds, 2, -1) < 0)
+        if (errno != EINTR)
+            return true;
+    return fds[0].revents != 0 || !(fds[1].revents & (POLLERR | POLLHUP));
+}
+
 // Carries until the end. 0, or the errno of what failed, negative when it was reading. *busy tells
 // other threads whether there are bytes between the two.
 static int carry(int from, int to, gint *busy)
@@ -46,6 +58,8 @@ static int carry(int from, int to, gint *busy)
     g_autofree char *buffer = g_malloc(BUFFER_SIZE);
 
     for (;;) {
+        if (to == STDOUT_FILENO && !wait_for_input(from, to))
+            return EPIPE;
         ssize_t n = read(from, buffer, BUFFER_SIZE);
         if (n == 0)
             return 0;

@@ -54,13 +54,13 @@ class Client(Control):
         return one
 
     def good(self, verb: str, **keys: object) -> Json:
-        answer = self.ask({"verb": verb, **keys})
+        answer = self.ask(dict(keys, verb=verb))
         assert answer["ok"], answer
         return answer
 
     def error(self, verb: str, **keys: object) -> tuple[str, str]:
         """The code and the text."""
-        answer = self.ask({"verb": verb, **keys})
+        answer = self.ask(dict(keys, verb=verb))
         assert set(answer) == {"ok", "error"} and not answer["ok"], answer
         assert set(answer["error"]) == {"code", "text"}, answer
         assert "\n" not in answer["error"]["text"]

@@ -194,7 +194,7 @@ class Preamble(CallerTest):
                     stack.check_settled()
 
     def test_exec(self) -> None:
-        """It is on standard input; a program that ends without a look at it has said what it said."""
+        """It is on standard input; a program that ends without a look at it was heard."""
         stack = self.stack(start=False)
         stack.host.service("cat", exec=["/bin/cat"], preamble="json")
         stack.host.service("echo", exec=["/bin/echo", "hello"], preamble="proxy-v2")

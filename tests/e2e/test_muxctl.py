@@ -140,6 +140,17 @@ class Connect(StackTest):
         self.assertIn(b"standard output", process.stderr.read())
         self.assert_eof(peer)
 
+    def test_output_without_reader(self) -> None:
+        """It ends though nothing comes, as when ssh was killed whose ProxyCommand it is."""
+        stack, listener = self.start()
+        process = self.begin(stack.guest, "svc")
+        peer = listener.accept()
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        self.assertEqual(process.wait(PATIENCE), BROKEN)
+        self.assertIn(b"standard output", process.stderr.read())
+        self.assert_eof(peer)
+
     def test_refusals(self) -> None:
         stack = self.stack(start=False)
         self.serve(stack, "denied", vms=["nobody"])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -144,6 +145,45 @@ class Programs(RunningTest):
         self.assert_eof(stack.open("clip"))
         running.wait_for(str(program))
         self.assertIsNone(running.process.poll())
+
+
+class Unknown(unittest.TestCase):
+    """With a daemon that the test plays."""
+
+    def test_caller(self) -> None:
+        """What is not known of a caller is not in the environment, whatever muxctl's own has."""
+        environment = os.environ | {"GUESTMUX_UID": "1", "GUESTMUX_GID": "1",
+                                    "GUESTMUX_PROGRAM": "old"}
+        path = f"/tmp/mux-test-{os.getpid()}.sock"
+        event = {"event": "channel", "service": "clip", "link": "host", "id": 7, "caller": None,
+                 "argument_base64": base64.b64encode(b"\xff").decode()}
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            self.addCleanup(os.unlink, path)
+            server.listen()
+            server.settimeout(PATIENCE)
+            process = subprocess.Popen([BIN / "muxctl", "--socket", path, "listen", "clip",
+                                        "--quiet", "--once", "--", "env"], env=environment)
+            self.addCleanup(process.wait, PATIENCE)
+            with server.accept()[0] as control:
+                control.settimeout(PATIENCE)
+                self.assertEqual(read_line(control), b"@control")
+                control.sendall(b"OK\n")
+                self.assertEqual(json.loads(read_line(control))["verb"], "register")
+                control.sendall(b'{"ok": true, "service": "clip"}\n')
+                ours, theirs = socket.socketpair()
+                with ours:
+                    ours.settimeout(PATIENCE)
+                    with theirs:
+                        socket.send_fds(control, [json.dumps(event).encode() + b"\n"],
+                                        [theirs.fileno()])
+                    said = read_to_end(ours)
+        words = {name: value for name, _, value in (line.partition(b"=")
+                                                    for line in said.splitlines())}
+        for name in (b"UID", b"GID", b"PROGRAM"):
+            self.assertNotIn(b"GUESTMUX_" + name, words)
+        self.assertEqual(words[b"GUESTMUX_ARGUMENT"], b"\xff")
+        self.assertEqual(words[b"GUESTMUX_CHANNEL"], b"7")
 
 
 class Ends(RunningTest):
@@ -293,6 +333,17 @@ class Joined(RunningTest):
         app.shutdown(socket.SHUT_WR)
         self.assert_eof(app)
         self.assertEqual(running.wait(), 0)
+
+    def test_second_one_while_it_is_busy(self) -> None:
+        """Is refused, rather than taken and dropped."""
+        stack = self.stack()
+        running = self.listen(stack)
+        running.process.send_signal(signal.SIGSTOP)
+        app = stack.open("clip", b"x")
+        self.assert_refused("limit", stack, "clip")
+        running.process.send_signal(signal.SIGCONT)
+        app.shutdown(socket.SHUT_WR)
+        self.assertEqual((running.wait(), running.out), (0, "x"))
 
     def test_quiet(self) -> None:
         stack = self.stack()

@@ -346,7 +346,7 @@ class HotPlugged(Activation):
     def test_plugged_later(self) -> None:
         self.vm.wait_until("systemctl is-active multi-user.target", SOON_S)
         self.assertEqual(self.state(), "inactive")
-        self.assertEqual(self.vm.run("pgrep guestmux || ls /run/guestmux").status, 2)
+        self.assertEqual(self.vm.run("pidof guestmux || ls /run/guestmux").status, 2)
         for _ in range(2):
             begin = time.monotonic()
             self.plug()
