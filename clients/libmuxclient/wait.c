@@ -38,6 +38,21 @@ static bool is_event(MuxClientJson object, const char *word)
     return mux_client_json_equals(mux_client_json_get(object, "event"), word);
 }
 
+// A name of the other kind of daemon can never be there.
+static int check_side(MuxClientJson answer, const char *name, MuxClientRefusal *ret_refusal)
+{
+    MuxClientJson daemon = mux_client_json_get(answer, "daemon");
+    bool slash = strchr(name, '/');
+
+    if (!slash && mux_client_json_equals(daemon, "hostmux"))
+        return mux_client_refuse_here(ret_refusal, MUX_CLIENT_BAD_NAME,
+                                      "on a host a name is VM/service");
+    if (slash && mux_client_json_equals(daemon, "guestmux"))
+        return mux_client_refuse_here(ret_refusal, MUX_CLIENT_BAD_NAME,
+                                      "in a guest a name is a service's, without VM/");
+    return 0;
+}
+
 static int wait_for(MuxClientLines *lines, const char *name, MuxClientDeadline deadline,
                     MuxClientRefusal *ret_refusal)
 {
@@ -82,6 +97,8 @@ int mux_client_wait(const char *socket, const char *name, int timeout_ms,
     if (r == 0)
         r = mux_client_control_ask(&lines, request, strlen(request), deadline, ret_refusal,
                                    &answer);
+    if (r == 0)
+        r = check_side(answer, bare, ret_refusal);
     if (r == 0)
         r = wait_for(&lines, bare, deadline, ret_refusal);
     mux_client_lines_deinit(&lines);

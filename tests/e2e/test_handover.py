@@ -96,7 +96,7 @@ class Storm(RegisterTest):
                     code = refused.code
                 codes[code] = codes.get(code, 0) + 1
 
-        opener = threading.Thread(target=open_them)
+        opener = threading.Thread(target=open_them, daemon=True)
         opener.start()
         before, begin = stack.guest.cpu() + stack.host.cpu(), time.monotonic()
         request = {"verb": "register", "service": "clip", "accept": "fd", "description": ""}

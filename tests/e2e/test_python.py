@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from daemon import PATIENCE, wait_until
-from stack import VM, Stack, StackTest, read_exactly
+from stack import VM, Stack, StackTest, muxctl, read_exactly
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "clients" / "python"))
 import guestmux  # noqa: E402
@@ -193,6 +193,15 @@ class Discover(Module):
         with self.assertRaises(TimeoutError):
             guestmux.wait("svc", socket=stack.guest.socket, timeout=0.2)
         self.assertGreaterEqual(time.monotonic() - before, 0.2)
+
+    def test_wait_on_the_other_side(self) -> None:
+        """A name of the other daemon's kind can never be there: muxctl and the module say so."""
+        stack = self.start()
+        for daemon, name in ((stack.guest, f"{VM}/svc"), (stack.host, "svc")):
+            with self.assertRaises(guestmux.Refused) as caught:
+                guestmux.wait(name, socket=daemon.socket, timeout=PATIENCE)
+            self.assertEqual(caught.exception.code, "bad-name")
+            self.assertEqual(muxctl(daemon, "wait", name).returncode, 17)
 
     def test_wait_first(self) -> None:
         stack = self.start()

@@ -74,7 +74,7 @@ class Announcements(RogueTest):
         rogue = self.announcer(stack)
         memory, before = stack.host.memory(), stack.host.cpu()
         flood = threading.Thread(target=self.swallow, args=(rogue, [
-            {"service": f"s{n}", "description": "x" * 100} for n in range(100_000)]))
+            {"service": f"s{n}", "description": "x" * 100} for n in range(100_000)]), daemon=True)
         flood.start()
         wait_until(lambda: len(self.remote(stack)) == REMOTES_MAX, "as many as are kept")
         self.assertLess(self.slowest(stack, 0.5), 1 if SANITIZED else 0.2)
@@ -144,7 +144,8 @@ class Announcements(RogueTest):
                 self.swallow(rogue, [{"service": "s", "description": f"{n}{k}" * 20}
                                      for k in range(500)])
 
-        thread = threading.Thread(target=flood)
+        thread = threading.Thread(target=flood, daemon=True)
+        self.addCleanup(stop.set)
         thread.start()
         wait_until(lambda: stack.host.cpu_over(0.1) < 0.1, "it has had its burst")
         memory, before, begin = stack.host.memory(), stack.host.cpu(), time.monotonic()

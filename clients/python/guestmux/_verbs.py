@@ -37,7 +37,8 @@ def wait(name: str, path: Path) -> Steps[Service]:
     name = name.partition(":")[0]
     control = yield from Control.open(path, ANSWER_MAX)
     try:
-        yield from control.ask({"verb": "events", "only": ["services"]})
+        answer = yield from control.ask({"verb": "events", "only": ["services"]})
+        _check_side(name, answer.get("daemon"))
         found = _named(name, (yield from _remote(control)))
         while found is None:
             yield from control.pause()
@@ -49,6 +50,14 @@ def wait(name: str, path: Path) -> Steps[Service]:
         return found
     finally:
         control.close()
+
+
+def _check_side(name: str, daemon: object) -> None:
+    """A name of the other kind of daemon can never be there."""
+    if "/" not in name and daemon == "hostmux":
+        raise Refused("bad-name", "on a host a name is VM/service")
+    if "/" in name and daemon == "guestmux":
+        raise Refused("bad-name", "in a guest a name is a service's, without VM/")
 
 
 def _named(name: str, services: Iterable[Service | None]) -> Service | None:
