@@ -294,7 +294,7 @@ class Asyncio(Module):
         """A call that is given up leaves nothing behind."""
         async def give_up(path: Path) -> None:
             async with await aio.listen("svc", socket=path) as listener:
-                for call in (listener.accept(), aio.wait("svc2", socket=path)):
+                for call in (listener.accept(), aio.wait(f"{VM}/svc2", socket=path)):
                     task = asyncio.create_task(call)
                     await asyncio.sleep(0.05)
                     task.cancel()
