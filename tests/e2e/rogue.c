@@ -218,7 +218,7 @@ static void step(Rogue *rogue)
 
     if (poll(fds, 2, 100) < 0)
         fail("poll");
-    if (fds[1].revents) {
+    if (reads && fds[1].revents) {
         rogue->ready = true;
         mux_channel_ready(rogue->first->channel);
     }

@@ -17,7 +17,7 @@ typedef struct End {
     MuxLimits limits;
     MuxSession *session;
     MuxAccount account; // of every second channel that it opens
-    int64_t clock_us; // how far its clock is from the run's
+    int64_t clock_us;   // how far its clock is from the run's
     bool port_open;
     bool hungry;  // a channel had bytes and did not give them
     bool torn;    // since it started, one end was rolled back

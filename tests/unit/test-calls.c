@@ -205,7 +205,7 @@ static void test_stopped_by_peer(void)
 static void test_user(void)
 {
     Forge forge;
-    int a, b, c;
+    int a = 0, b = 0, c = 0; // for their addresses
     MuxEvent event;
     forge_up(&forge, MUX_HOST, NULL, NULL);
     MuxChannel *ours;
