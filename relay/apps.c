@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // From accept() to a name to a channel. Who has connected and not yet said a name is a visitor:
-// there are at most VISITORS_MAX, each for NAME_TIME_US at most, the oldest first. When descriptors
+// there are at most VISITORS_MAX, and OF_ONE_USER of one user, each for NAME_TIME_US at most; the
+// oldest makes room. When descriptors
 // run out, one that is kept in reserve serves to take a connection and close it, so that the client
 // is told at once and the socket does not stay readable for ever.
 
@@ -22,6 +23,7 @@
 #include "proto/bucket.h"
 
 #define VISITORS_MAX   4096
+#define OF_ONE_USER    1024
 #define NAME_TIME_US   (10 * G_USEC_PER_SEC)
 #define ACCEPTS_A_TURN 64
 #define KEPT_FOR_ADMIN 8 // descriptors
@@ -31,6 +33,8 @@ typedef struct Visitor {
     MuxList node;
     MuxApps *apps;
     gint64 since_us;
+    MuxPeer peer; // who it is, as it was accepted; given on with the socket
+    uid_t uid;    // his, to count by
     MuxGreeting greeting;
 } Visitor;
 
@@ -41,13 +45,31 @@ struct MuxApps {
     int reserve;          // a descriptor to be closed when there are no others
     MuxList visitors;
     guint count;
-    guint timer; // GLib source while there are visitors, or 0
+    GHashTable *counts; // how many, by the user
+    guint timer;        // GLib source while there are visitors, or 0
 };
+
+static guint count_of(const MuxApps *apps, uid_t uid)
+{
+    return GPOINTER_TO_UINT(g_hash_table_lookup(apps->counts, GUINT_TO_POINTER(uid)));
+}
+
+static void set_count_of(MuxApps *apps, uid_t uid, guint count)
+{
+    if (count > 0)
+        g_hash_table_insert(apps->counts, GUINT_TO_POINTER(uid), GUINT_TO_POINTER(count));
+    else
+        g_hash_table_remove(apps->counts, GUINT_TO_POINTER(uid));
+}
 
 static void visitor_free(Visitor *visitor)
 {
-    visitor->apps->count--;
-    visitor->apps->relay->sockets--;
+    MuxApps *apps = visitor->apps;
+
+    apps->count--;
+    apps->relay->sockets--;
+    set_count_of(apps, visitor->uid, count_of(apps, visitor->uid) - 1);
+    mux_peer_clear(&visitor->peer);
     mux_list_remove(&visitor->node);
     mux_watch_close(&visitor->watch);
     g_free(visitor);
@@ -65,18 +87,15 @@ static void say_bad_name(Visitor *visitor, const char *why)
 }
 
 // The name is there; the socket goes on to who serves it.
-static void serve(const Visitor *visitor, int fd)
+static void serve(Visitor *visitor, int fd)
 {
     const MuxGreeting *greeting = &visitor->greeting;
     MuxRelay *relay = visitor->apps->relay;
-    MuxPeer peer = {0};
 
-    (void)mux_peer_read(fd, &peer);
     if (strcmp(greeting->name, "@control") == 0)
-        mux_control_add(relay->controls, fd, greeting->answers, &peer);
+        mux_control_add(relay->controls, fd, greeting->answers, &visitor->peer);
     else
-        mux_open(relay, fd, greeting->name, greeting->answers, &peer);
-    mux_peer_clear(&peer);
+        mux_open(relay, fd, greeting->name, greeting->answers, &visitor->peer);
 }
 
 static void on_visitor(MuxWatch *watch)
@@ -133,13 +152,30 @@ static void make_room(MuxApps *apps)
         visitor_free(mux_container(first, Visitor, node));
 }
 
+// The same among one user's, who has too many.
+static void make_room_of(MuxApps *apps, uid_t uid)
+{
+    for (MuxList *node = apps->visitors.next; node != &apps->visitors; node = node->next) {
+        Visitor *visitor = mux_container(node, Visitor, node);
+        if (visitor->uid == uid) {
+            visitor_free(visitor);
+            return;
+        }
+    }
+}
+
 static void add_visitor(void *user, int fd)
 {
     MuxApps *apps = user;
     Visitor *visitor = g_new0(Visitor, 1);
 
-    if (apps->count >= MIN(VISITORS_MAX, (guint)apps->relay->most_fd / 4))
+    (void)mux_peer_read(fd, &visitor->peer);
+    visitor->uid = visitor->peer.uid;
+    if (count_of(apps, visitor->uid) >= OF_ONE_USER)
+        make_room_of(apps, visitor->uid);
+    else if (apps->count >= MIN(VISITORS_MAX, (guint)apps->relay->most_fd / 4))
         make_room(apps);
+    set_count_of(apps, visitor->uid, count_of(apps, visitor->uid) + 1);
     visitor->apps = apps;
     visitor->since_us = g_get_monotonic_time();
     mux_watch_init(&visitor->watch);
@@ -238,6 +274,7 @@ MuxApps *mux_apps_new(MuxRelay *relay, const char *path, const MuxAccess *access
     apps->relay = relay;
     apps->reserve = open_reserve();
     mux_bucket_init(&apps->complaints, 1, 1, mux_loop_now(relay->loop));
+    apps->counts = g_hash_table_new(g_direct_hash, g_direct_equal);
     mux_list_init(&apps->visitors);
     mux_listener_init(&apps->listener);
     if (mux_listener_open(&apps->listener, relay->loop, path, access, on_listener, error))
@@ -256,6 +293,7 @@ MuxApps *mux_apps_free(MuxApps *apps)
         visitor_free(mux_container(first, Visitor, node));
     if (apps->timer)
         g_source_remove(apps->timer);
+    g_hash_table_unref(apps->counts);
     if (apps->reserve >= 0)
         close(apps->reserve);
     g_free(apps);

@@ -14,14 +14,30 @@
 // Of events, for one client.
 #define EVENTS_HELD_MAX (256 * 1024)
 
-static void put_event(MuxControl *control, json_object *event)
+typedef struct Line {
+    const char *text; // without its end
+    size_t length;
+} Line;
+
+// Lent by the event.
+static Line line_of(json_object *event)
+{
+    Line line = {0};
+
+    if (event)
+        line.text = mux_control_text(event, &line.length);
+    return line;
+}
+
+static void put_event(MuxControl *control, const Line *line)
 {
     if (control->lost > 0 || control->answer.size > EVENTS_HELD_MAX ||
         control->controls->held > MUX_CONTROLS_HELD) {
         control->lost++;
         return;
     }
-    mux_control_put(control, json_object_get(event));
+    mux_control_append(control, line->text, line->length);
+    mux_control_append(control, "\n", 1);
     mux_watch_want(&control->watch, mux_control_wanted(control));
 }
 
@@ -59,10 +75,11 @@ void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *ev
 
     if (audience && audience->name && json_object_deep_copy(event, &whole, NULL) == 0)
         set_service(whole, audience->name);
+    const Line line = line_of(event), whole_line = line_of(whole);
     for (MuxList *node = controls->list.next; node != &controls->list; node = node->next) {
         MuxControl *control = mux_container(node, MuxControl, node);
         if (control->topics & topic && may_see(control, audience))
-            put_event(control, whole && sees_name(control, audience) ? whole : event);
+            put_event(control, whole && sees_name(control, audience) ? &whole_line : &line);
     }
     json_object_put(whole);
     json_object_put(event);
@@ -115,6 +132,7 @@ void mux_control_unregistered(MuxControl *control, const char *service, const ch
     json_object_object_add(event, "event", json_object_new_string("unregistered"));
     json_object_object_add(event, "service", json_object_new_string(service));
     json_object_object_add(event, "reason", json_object_new_string(why));
-    put_event(control, event);
+    const Line line = line_of(event);
+    put_event(control, &line);
     json_object_put(event);
 }

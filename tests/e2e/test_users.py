@@ -10,7 +10,7 @@ import time
 import unittest
 
 from daemon import SANITIZED, Daemon, wait_until
-from stack import Listener, Refused, Stack, StackTest, read_exactly
+from stack import Listener, Refused, Stack, StackTest, raise_descriptor_limit, read_exactly
 from user import UID, being, needs_root
 
 OTHER = UID + 10
@@ -39,6 +39,25 @@ class UserTest(StackTest):
             return refused.code
         self.assertEqual(read_exactly(app, 1), b"x")
         return "OK"
+
+
+@needs_root
+class Visitors(UserTest):
+    def test_silent(self) -> None:
+        """Who connects and says nothing, over and over, makes no room for himself at others' cost."""
+        if not raise_descriptor_limit(8192):
+            self.skipTest("too few descriptors")
+        stack = self.limited()
+        first, later = stack.dial(), []
+        with being(UID):
+            later = [stack.dial() for _ in range(3000)]
+        # His last ones are there; his first ones have gone, and nobody else's.
+        wait_until(lambda: stack.guest.descriptors_open() < stack.baseline["guestmux"] + 1100,
+                   "what he has is bounded")
+        self.assertEqual(later[0].recv(1), b"")
+        for sock in (first, later[-1]):
+            sock.sendall(b"cat\nx")
+            self.assertEqual(read_exactly(sock, 4), b"OK\nx")
 
 
 @needs_root
