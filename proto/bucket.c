@@ -26,11 +26,16 @@ static void refill(MuxBucket *bucket, uint64_t now_us)
     bucket->filled_us += fresh * SECOND / bucket->per_second;
 }
 
-bool mux_bucket_take(MuxBucket *bucket, uint64_t now_us)
+bool mux_bucket_take_some(MuxBucket *bucket, uint32_t tokens, uint64_t now_us)
 {
     refill(bucket, now_us);
-    if (bucket->tokens == 0)
+    if (bucket->tokens < tokens)
         return false;
-    bucket->tokens--;
+    bucket->tokens -= tokens;
     return true;
+}
+
+bool mux_bucket_take(MuxBucket *bucket, uint64_t now_us)
+{
+    return mux_bucket_take_some(bucket, 1, now_us);
 }

@@ -16,3 +16,5 @@ typedef struct MuxBucket {
 void mux_bucket_init(MuxBucket *bucket, uint32_t burst, uint32_t per_second, uint64_t now_us);
 // Takes a token; false when there is none.
 bool mux_bucket_take(MuxBucket *bucket, uint64_t now_us);
+// Takes so many; or none, and false, when there are fewer.
+bool mux_bucket_take_some(MuxBucket *bucket, uint32_t tokens, uint64_t now_us);

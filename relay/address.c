@@ -15,6 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS // headers from before Linux 6.16
+#define SO_PASSRIGHTS 83
+#endif
+
 bool mux_address_unix(const char *path, MuxAddress *ret_address, GError **error)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
@@ -85,6 +89,8 @@ int mux_address_connect(const MuxAddress *address, int *ret_fd)
         return -errno;
     if (address->tcp)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    else
+        mux_address_refuse_descriptors(fd);
     if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0) {
         *ret_fd = fd;
         return 0;
@@ -106,4 +112,11 @@ int mux_address_connected(int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &length) < 0)
         return -errno;
     return -result;
+}
+
+void mux_address_refuse_descriptors(int fd)
+{
+    int none = 0;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof(none));
 }

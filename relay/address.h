@@ -27,3 +27,7 @@ bool mux_address_unix(const char *path, MuxAddress *ret_address, GError **error)
 int mux_address_connect(const MuxAddress *address, int *ret_fd);
 // What came of MUX_CONNECTING: 0 or a negative errno.
 int mux_address_connected(int fd);
+// Whoever is at the other end of this unix socket cannot send descriptors. Nobody here takes them,
+// and to drop one can take as long as its sender likes (a TCP socket that lingers). No effect
+// before Linux 6.16.
+void mux_address_refuse_descriptors(int fd);

@@ -282,6 +282,11 @@ MuxApps *mux_apps_new(MuxRelay *relay, const char *path, const MuxAccess *access
     return mux_apps_free(apps);
 }
 
+bool mux_apps_set_access(MuxApps *apps, const MuxAccess *access, GError **error)
+{
+    return mux_listener_set_access(&apps->listener, access, error);
+}
+
 MuxApps *mux_apps_free(MuxApps *apps)
 {
     MuxList *first;

@@ -12,6 +12,8 @@
 
 // Listens at `path`. NULL with an error.
 MuxApps *mux_apps_new(MuxRelay *relay, const char *path, const MuxAccess *access, GError **error);
+// Lets others in from now on. False with an error.
+bool mux_apps_set_access(MuxApps *apps, const MuxAccess *access, GError **error);
 // Closes the socket, removes it, and drops those who have not yet said a name. NULL is fine;
 // returns NULL.
 MuxApps *mux_apps_free(MuxApps *apps);

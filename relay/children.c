@@ -110,6 +110,7 @@ int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
+    mux_address_refuse_descriptors(ends[0]);
     // The handler's end blocks, as programs expect of their stdin; ours does not.
     (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
     // Nothing of ours is inherited, since all is close-on-exec.

@@ -4,31 +4,29 @@
 // Shared by control.c, which answers requests, and publish.c, which sends events.
 #pragma once
 
+#include "askers.h"
 #include "backlog.h"
 #include "control.h"
-#include "proto/bucket.h"
-
-// Bytes for all connections together that were not read yet.
-#define MUX_CONTROLS_HELD (64 * 1024 * 1024)
 
 struct MuxControl {
     MuxWatch watch;
     MuxList node;
     MuxControls *controls;
     MuxPeer peer;        // who connected
+    MuxAsker *asker;     // to whom it is counted
     GByteArray *request; // up to the line's end, and maybe beyond
     MuxBacklog answer;
     unsigned topics; // that it subscribed to
     guint lost;      // events that it did not read in time
+    bool lossy;      // …which it has not been told yet
+    bool full;       // its socket took no descriptor more
 };
 
 struct MuxControls {
     MuxRelay *relay;
     MuxList list;
-    guint count;
     unsigned topics; // that anybody subscribed to
-    size_t held;     // bytes of answers that were not read yet
-    MuxBucket work;  // what answers may cost
+    MuxAskers askers;
 };
 
 // An object's text, lent by it.

@@ -20,16 +20,12 @@
 #include "services.h"
 #include "verbs.h"
 
-#define REQUEST_MAX  (64 * 1024)
-#define CONTROLS_MAX 256
-#define OF_ONE_USER  32 // so that no user can keep the others, and the administrator, out
-#define PIECES       16
+#define REQUEST_MAX (64 * 1024)
+#define PIECES      16
 
-// What is asked is worked out while nobody else is served, so there are bounds to it: with 16,384
-// channels, a status takes tens of milliseconds and megabytes.
-#define THINGS_A_TOKEN  64 // channels, services
-#define WORK_BURST      1024
-#define WORK_PER_SECOND 512
+// What a request costs: channels, services, and the bytes of what was announced.
+#define THINGS_A_TOKEN 64
+#define BYTES_A_TOKEN  (16 * 1024)
 
 // --- writing
 
@@ -44,7 +40,7 @@ static bool write_answer(MuxControl *control)
         ssize_t n = sendmsg(control->watch.fd, &message, MSG_NOSIGNAL);
         if (n > 0) {
             mux_backlog_drop(&control->answer, (size_t)n);
-            control->controls->held -= (size_t)n;
+            control->asker->held -= (size_t)n;
         } else if (errno == EAGAIN || errno == EINTR) {
             mux_watch_drained(&control->watch, EPOLLOUT);
             return true;
@@ -58,7 +54,7 @@ static bool write_answer(MuxControl *control)
 void mux_control_append(MuxControl *control, const char *bytes, size_t length)
 {
     mux_backlog_append(&control->answer, bytes, length);
-    control->controls->held += length;
+    control->asker->held += length;
 }
 
 const char *mux_control_text(json_object *object, size_t *ret_length)
@@ -79,7 +75,9 @@ void mux_control_put(MuxControl *control, json_object *object)
 
 uint32_t mux_control_wanted(const MuxControl *control)
 {
-    return EPOLLHUP | (control->answer.size > 0 ? EPOLLOUT : EPOLLIN);
+    bool writes = control->answer.size > 0 || control->lossy;
+
+    return EPOLLHUP | (writes ? EPOLLOUT : EPOLLIN) | (control->full ? EPOLLOUT : 0);
 }
 
 // --- requests
@@ -87,32 +85,26 @@ uint32_t mux_control_wanted(const MuxControl *control)
 static size_t cost(const MuxRelay *relay, json_object *request)
 {
     const char *verb = NULL;
-    bool services =
-        mux_json_string(request, "verb", &verb, NULL) && g_strcmp0(verb, "services") == 0;
-    size_t things = services ? mux_services_count(relay->services) : 0;
+    (void)mux_json_string(request, "verb", &verb, NULL);
+    bool services = g_strcmp0(verb, "services") == 0, status = g_strcmp0(verb, "status") == 0;
+    size_t things = services ? mux_services_count(relay->services) : 0, bytes = 0;
 
     for (guint i = 0; i < relay->links->len; i++) {
         const MuxLink *link = g_ptr_array_index(relay->links, i);
-        things += services ? mux_remotes_count(link->remotes) : mux_link_channels(link);
+        things += services ? mux_remotes_count(link->remotes) : 0;
+        bytes += services ? mux_remotes_bytes(link->remotes) : 0;
+        things += status ? mux_link_channels(link) : 0;
     }
-    return 1 + things / THINGS_A_TOKEN;
+    return 1 + things / THINGS_A_TOKEN + bytes / BYTES_A_TOKEN;
 }
 
-// Whether the answers that were asked for lately are few enough for another one. The administrator
-// is not kept waiting by what others ask.
 static bool may_answer(MuxControl *control, json_object *request)
 {
     MuxControls *controls = control->controls;
-    uint64_t now = mux_loop_now(controls->relay->loop);
 
-    if (controls->held > MUX_CONTROLS_HELD)
-        return false;
-    if (mux_peer_is_privileged(&control->peer))
-        return true;
-    for (size_t n = cost(controls->relay, request); n > 0; n--)
-        if (!mux_bucket_take(&controls->work, now))
-            return false;
-    return true;
+    return mux_asker_reads(control->asker) &&
+           mux_asker_may_ask(&controls->askers, control->asker, cost(controls->relay, request),
+                             mux_loop_now(controls->relay->loop));
 }
 
 static json_object *answer(MuxControl *control, json_object *request, const GError *error)
@@ -164,6 +156,7 @@ static void tell_lost(MuxControl *control)
     json_object_object_add(event, "event", json_object_new_string("lost"));
     json_object_object_add(event, "count", json_object_new_int64(control->lost));
     control->lost = 0;
+    control->lossy = false;
     mux_control_put(control, event);
 }
 
@@ -173,7 +166,7 @@ static bool step(MuxControl *control)
 {
     if (!write_answer(control))
         return false;
-    if (control->answer.size == 0 && control->lost > 0)
+    if (control->answer.size == 0 && control->lossy)
         tell_lost(control);
     while (control->answer.size == 0 && answer_line(control))
         if (!write_answer(control))
@@ -196,13 +189,13 @@ static void control_free(MuxControl *control)
 {
     MuxControls *controls = control->controls;
 
-    controls->count--;
     mux_list_remove(&control->node);
     update_topics(controls);
     (void)mux_services_unregister(controls->relay->services, control, NULL);
     mux_watch_close(&control->watch);
     g_byte_array_unref(control->request);
-    controls->held -= control->answer.size;
+    control->asker->held -= control->answer.size;
+    mux_asker_leave(&controls->askers, control->asker);
     mux_backlog_clear(&control->answer);
     mux_peer_clear(&control->peer);
     g_free(control);
@@ -212,46 +205,44 @@ static void on_control(MuxWatch *watch)
 {
     MuxControl *control = mux_container(watch, MuxControl, watch);
 
+    if (watch->ready & EPOLLOUT)
+        control->full = false;
     if (step(control))
         mux_watch_want(watch, mux_control_wanted(control));
     else
         control_free(control);
 }
 
-static bool has_room(const MuxControls *controls, uid_t uid)
-{
-    unsigned of_user = 0;
-
-    for (const MuxList *node = controls->list.next; node != &controls->list; node = node->next)
-        of_user += mux_container(node, const MuxControl, node)->peer.uid == uid;
-    return controls->count < CONTROLS_MAX && of_user < OF_ONE_USER;
-}
-
+// NULL when there are too many.
 static MuxControl *control_new(MuxControls *controls, MuxPeer *peer)
 {
-    MuxControl *control = g_new0(MuxControl, 1);
+    MuxAsker *asker = mux_asker_enter(&controls->askers, peer, mux_loop_now(controls->relay->loop));
+    if (!asker)
+        return NULL;
 
+    MuxControl *control = g_new0(MuxControl, 1);
     control->controls = controls;
+    control->asker = asker;
     control->peer = *peer;
     *peer = (MuxPeer){0};
     control->request = g_byte_array_new();
     mux_watch_init(&control->watch);
     mux_list_init(&control->node);
     mux_list_append(&controls->list, &control->node);
-    controls->count++;
     return control;
 }
 
 void mux_control_add(MuxControls *controls, int fd, bool answers, MuxPeer *peer)
 {
-    if (!has_room(controls, peer->uid)) {
+    MuxControl *control = control_new(controls, peer);
+
+    if (!control) {
         mux_greeting_refuse(fd, answers, MUX_CODE_LIMIT, "@control",
                             "too many control connections are open");
         close(fd);
         mux_peer_clear(peer);
         return;
     }
-    MuxControl *control = control_new(controls, peer);
     if (mux_watch_start(&control->watch, controls->relay->loop, fd, EPOLLIN | EPOLLHUP,
                         on_control) < 0) {
         close(fd);
@@ -270,7 +261,7 @@ MuxControls *mux_controls_new(MuxRelay *relay)
 
     controls->relay = relay;
     mux_list_init(&controls->list);
-    mux_bucket_init(&controls->work, WORK_BURST, WORK_PER_SECOND, mux_loop_now(relay->loop));
+    mux_askers_init(&controls->askers, mux_loop_now(relay->loop));
     return controls;
 }
 
@@ -282,6 +273,7 @@ MuxControls *mux_controls_free(MuxControls *controls)
         return NULL;
     while ((first = mux_list_first(&controls->list)))
         control_free(mux_container(first, MuxControl, node));
+    mux_askers_deinit(&controls->askers);
     g_free(controls);
     return NULL;
 }

@@ -41,6 +41,9 @@ bool mux_controls_want(const MuxControls *controls, unsigned topic);
 void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *event,
                           const MuxAudience *audience);
 
+// What subscribers of that topic know may not be so any more: they are told that events are lost.
+void mux_controls_ask_anew(MuxControls *controls, unsigned topic);
+
 // --- what verbs and services do with one
 
 MuxRelay *mux_control_relay(const MuxControl *control);
@@ -50,6 +53,9 @@ void mux_control_subscribe(MuxControl *control, unsigned topics);
 bool mux_control_may_register(const MuxControl *control, const char *service);
 // How many services the same user's connections have registered.
 unsigned mux_control_registered(const MuxControl *control);
+
+// Whether it has read what it was sent before, so that a descriptor can be sent to it.
+bool mux_control_takes(const MuxControl *control);
 
 #define MUX_CONTROL_BUSY 1 // what it was sent before has not been read yet
 

@@ -70,6 +70,7 @@ static int parse_options(MuxDaemon *daemon, int argc, char **argv)
     daemon->socket = options.socket;
     daemon->config = options.config;
     daemon->services = options.services;
+    daemon->socket_given = options.socket;
     daemon->config_given = options.config;
     daemon->services_given = options.services;
     mux_log_setup(options.verbose);
@@ -91,6 +92,22 @@ static bool may_stay(const MuxService *service)
     return mux_control_may_register(service->registrant, service->name);
 }
 
+// Where the socket is does not change while it is in use; who may connect to it does.
+static void apply_socket(MuxDaemon *daemon, const MuxConfig *config)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!daemon->socket)
+        daemon->socket = g_strdup(config->socket ? config->socket : daemon->kind->socket);
+    else if (!daemon->socket_given && config->socket && strcmp(config->socket, daemon->socket) != 0)
+        g_warning("\"socket\" is changed by a restart only; it stays %s", daemon->socket);
+    if (daemon->relay.apps && !mux_access_equal(&daemon->access, &config->access))
+        (void)mux_apps_set_access(daemon->relay.apps, &config->access, &error);
+    if (error)
+        g_warning("%s", error->message);
+    daemon->access = config->access;
+}
+
 static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
 {
     MuxPolicy *policy = daemon->relay.policy;
@@ -98,10 +115,9 @@ static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
     daemon->relay.policy = config->policy;
     config->policy = policy;
     mux_services_review(daemon->relay.services, may_stay);
+    mux_controls_ask_anew(daemon->relay.controls, MUX_TOPIC_SERVICES);
     daemon->relay.users = config->users;
-    if (!daemon->socket) // where the socket is does not change while it is in use
-        daemon->socket = g_strdup(config->socket ? config->socket : daemon->kind->socket);
-    daemon->access = config->access;
+    apply_socket(daemon, config);
     mux_exposes_commit(daemon->exposes);
     if (!daemon->services_given) {
         g_free(daemon->services);
@@ -211,7 +227,7 @@ static void on_service_changed(void *user, const MuxService *service, MuxChange 
 
     for (guint i = 0; i < relay->links->len; i++) {
         MuxLink *link = g_ptr_array_index(relay->links, i);
-        mux_discovery_offer(link->discovery, service->name);
+        mux_discovery_offer(link->discovery, service->name, change);
     }
     mux_event_offer(relay, service, change);
 }

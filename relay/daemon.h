@@ -44,7 +44,7 @@ struct MuxDaemon {
     MuxAccess access;                 // to the socket
     MuxExposes *exposes;
     MuxWatcher *watcher; // of the services' folder
-    bool config_given, services_given;
+    bool socket_given, config_given, services_given;
 };
 
 // Runs until SIGTERM or SIGINT. Returns the exit status: 0, 1 (could not start), 2 (wrong usage).

@@ -34,6 +34,7 @@ struct MuxDiscovery {
     MuxLink *link;
     MuxWatch watch;     // our end of the pair
     GHashTable *offers; // names of services that the peer is to be told about
+    GHashTable *told;   // …that it was told are there
     bool greeted;       // our first line was made, in this session
     bool crowded;       // the peer has told of more than is kept
     GByteArray *out;    // what is left of the line that is being written
@@ -200,35 +201,50 @@ static json_object *greeting(const MuxRelay *relay)
     return line;
 }
 
-// What there is to say of a service now: to a VM that may not open it, it does not exist.
-static json_object *offer(const MuxLink *link, const char *name)
+// What there is to say of a service now: to a VM that may not open it, it does not exist. NULL: the
+// peer knows.
+static json_object *offer(MuxDiscovery *discovery, const char *name)
 {
+    const MuxLink *link = discovery->link;
     const MuxService *service = mux_services_find(link->relay->services, name, strlen(name));
 
-    if (service && mux_service_allows(service, link->name))
+    if (service && mux_service_allows(service, link->name)) {
+        g_hash_table_add(discovery->told, g_strdup(name));
         return mux_service_facts_json(service);
+    }
+    if (!g_hash_table_remove(discovery->told, name))
+        return NULL;
     json_object *line = json_object_new_object();
     json_object_object_add(line, "gone", json_object_new_string(name));
+    return line;
+}
+
+// NULL when there is nothing to say.
+static json_object *next_line(MuxDiscovery *discovery)
+{
+    json_object *line = NULL;
+    GHashTableIter iter;
+    gpointer name;
+
+    if (!discovery->greeted) {
+        discovery->greeted = true;
+        return greeting(discovery->link->relay);
+    }
+    g_hash_table_iter_init(&iter, discovery->offers);
+    while (!line && g_hash_table_iter_next(&iter, &name, NULL)) {
+        line = offer(discovery, name);
+        g_hash_table_iter_remove(&iter);
+    }
     return line;
 }
 
 // False when there is nothing to say.
 static bool make_line(MuxDiscovery *discovery)
 {
-    json_object *line;
-    GHashTableIter iter;
-    gpointer name;
+    json_object *line = next_line(discovery);
 
-    g_hash_table_iter_init(&iter, discovery->offers);
-    if (!discovery->greeted) {
-        discovery->greeted = true;
-        line = greeting(discovery->link->relay);
-    } else if (g_hash_table_iter_next(&iter, &name, NULL)) {
-        line = offer(discovery->link, name);
-        g_hash_table_iter_remove(&iter);
-    } else {
+    if (!line)
         return false;
-    }
     const char *text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN |
                                                                 JSON_C_TO_STRING_NOSLASHESCAPE);
     g_byte_array_append(discovery->out, (const guint8 *)text, (guint)strlen(text));
@@ -264,10 +280,15 @@ static void on_socket(MuxWatch *watch)
         read_lines(discovery);
 }
 
-void mux_discovery_offer(MuxDiscovery *discovery, const char *service)
+void mux_discovery_offer(MuxDiscovery *discovery, const char *service, MuxChange change)
 {
     if (discovery->watch.fd < 0)
         return;
+    // Of services that come and go while the peer does not read, nothing is kept.
+    if (change == MUX_REMOVED && !g_hash_table_contains(discovery->told, service)) {
+        g_hash_table_remove(discovery->offers, service);
+        return;
+    }
     g_hash_table_add(discovery->offers, g_strdup(service));
     mux_watch_want(&discovery->watch, discovery->watch.wanted | EPOLLOUT);
 }
@@ -293,6 +314,7 @@ static int begin(MuxDiscovery *discovery)
     }
     discovery->greeted = discovery->crowded = false;
     g_hash_table_remove_all(discovery->offers);
+    g_hash_table_remove_all(discovery->told);
     for (GList *item = all; item; item = item->next)
         if (mux_service_allows(item->data, discovery->link->name))
             g_hash_table_add(discovery->offers, g_strdup(((MuxService *)item->data)->name));
@@ -345,6 +367,7 @@ MuxDiscovery *mux_discovery_new(MuxLink *link)
 
     discovery->link = link;
     discovery->offers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    discovery->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     discovery->in = g_byte_array_new();
     discovery->out = g_byte_array_new();
     mux_watch_init(&discovery->watch);
@@ -359,6 +382,7 @@ MuxDiscovery *mux_discovery_free(MuxDiscovery *discovery)
         return NULL;
     mux_discovery_end(discovery);
     g_hash_table_unref(discovery->offers);
+    g_hash_table_unref(discovery->told);
     g_byte_array_unref(discovery->in);
     g_byte_array_unref(discovery->out);
     g_free(discovery);

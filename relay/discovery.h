@@ -9,6 +9,7 @@
 #include <json-c/json.h>
 
 #include "link.h"
+#include "services.h"
 
 #define MUX_DISCOVERY_NAME "@services"
 
@@ -28,7 +29,7 @@ void mux_discovery_refused(MuxDiscovery *discovery);
 void mux_discovery_end(MuxDiscovery *discovery);
 
 // One of our services is new, has changed, or is gone.
-void mux_discovery_offer(MuxDiscovery *discovery, const char *service);
+void mux_discovery_offer(MuxDiscovery *discovery, const char *service, MuxChange change);
 
 // {"daemon", "version"} of the other side, or NULL while that is not known. The caller's.
 json_object *mux_discovery_peer_json(const MuxDiscovery *discovery);

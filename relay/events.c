@@ -115,7 +115,8 @@ static void publish_channel(const MuxLink *link, json_object *event, const char 
     bool ours = strcmp(direction, "out") == 0;
     const MuxAudience audience = {.name = name,
                                   .owner = ours && caller->known ? caller->uid : (uid_t)-1};
-    g_autofree char *service = g_strndup(name, strcspn(name, ":"));
+    // A name that was refused may be any bytes, but JSON is UTF-8.
+    g_autofree char *service = g_utf8_make_valid(name, (gssize)strcspn(name, ":"));
 
     add_string(event, "link", link->name);
     add_string(event, "service", service);

@@ -226,6 +226,10 @@ static void keep(MuxExposes *exposes, guint i)
 
     if (!before)
         return;
+    // Who connected when it stood for something else, or let others in, must not get this.
+    if (strcmp(before->name, fresh->name) != 0 ||
+        !mux_access_equal(&before->access, &fresh->access))
+        mux_listener_turn_away(&before->listener);
     before->access = fresh->access;
     g_free(before->name);
     before->name = g_steal_pointer(&fresh->name);

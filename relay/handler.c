@@ -20,7 +20,8 @@
 #include "proto/limits.h"
 
 #define BUSY_RETRY_MS 20
-#define WAITING_MAX   64 // channels for a program that registered, and does not read
+#define DEAF_RETRY_MS 100 // a registrant that does not read
+#define WAITING_MAX   64  // channels for a program that registered, and does not read
 
 static void try_connect(MuxJoint *joint);
 
@@ -121,8 +122,11 @@ static int hand_over(MuxJoint *joint, int *ret_fd)
 
     if (!registrant)
         return -ECONNREFUSED;
+    if (!mux_control_takes(registrant))
+        return MUX_CONNECT_BUSY;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
+    mux_address_refuse_descriptors(ends[0]);
     int r = may_keep(joint->link, ends[0])
                 ? mux_control_hand(registrant, channel_event(joint), ends[1])
                 : -EMFILE;
@@ -173,7 +177,8 @@ static void try_connect(MuxJoint *joint)
 
     joint->tcp = service->kind == MUX_SERVICE_CONNECT && service->address.tcp;
     if (r == MUX_CONNECT_BUSY)
-        joint->retry = g_timeout_add(BUSY_RETRY_MS, on_retry, joint);
+        joint->retry = g_timeout_add(
+            service->kind == MUX_SERVICE_ACCEPT ? DEAF_RETRY_MS : BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
         refuse(joint, failure_code(r),
                service->kind == MUX_SERVICE_EXEC ? "its program could not be started"

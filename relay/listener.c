@@ -87,6 +87,7 @@ static int bind_socket(MuxListener *listener, const char *path, const MuxAddress
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
+    mux_address_refuse_descriptors(fd); // those who connect inherit it
 
     // The mode comes from the umask, so there is no moment with a wrong one and no path to race
     // for.
@@ -189,6 +190,17 @@ bool mux_listener_make_folder(const char *path, GError **error)
 
     umask(before);
     return r == 0 || r == -EEXIST || complain(error, path, g_strerror(-r));
+}
+
+void mux_listener_turn_away(MuxListener *listener)
+{
+    // No more than can be waiting: whoever comes now is not meant.
+    for (int i = 0; i <= BACKLOG; i++) {
+        int fd = mux_listener_accept(listener);
+        if (fd < 0)
+            return;
+        close(fd);
+    }
 }
 
 int mux_listener_accept(MuxListener *listener)

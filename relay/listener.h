@@ -32,6 +32,8 @@ bool mux_listener_set_access(MuxListener *listener, const MuxAccess *access, GEr
 bool mux_listener_is_there(const MuxListener *listener);
 // Stops listening and removes the socket, if it is still ours. Harmless on one that is not open.
 void mux_listener_close(MuxListener *listener);
+// Closes the connections that wait, unseen.
+void mux_listener_turn_away(MuxListener *listener);
 // The next connection, nonblocking and close-on-exec, or a negative errno; -EAGAIN: nobody waits.
 int mux_listener_accept(MuxListener *listener);
 

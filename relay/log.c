@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LINE_MAX_BYTES 3900
+
 static int syslog_level(GLogLevelFlags level)
 {
     if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
@@ -56,6 +58,9 @@ static GLogWriterOutput write_line(GLogLevelFlags level, const GLogField *fields
     struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
     if (poll(&pollfd, 1, 0) != 1 || !(pollfd.revents & POLLOUT))
         return G_LOG_WRITER_HANDLED;
+    // POLLOUT promises no more than that, and a longer line would wait.
+    if (strlen(line) > LINE_MAX_BYTES)
+        *g_utf8_find_prev_char(line, line + LINE_MAX_BYTES) = '\0';
     if (g_getenv("JOURNAL_STREAM"))
         (void)fprintf(stderr, "<%d>%s\n", syslog_level(level), line);
     else

@@ -29,15 +29,21 @@ static Line line_of(json_object *event)
     return line;
 }
 
-static void put_event(MuxControl *control, const Line *line)
+static void put_line(MuxControl *control, const Line *line)
 {
-    if (control->lost > 0 || control->answer.size > EVENTS_HELD_MAX ||
-        control->controls->held > MUX_CONTROLS_HELD) {
-        control->lost++;
-        return;
-    }
     mux_control_append(control, line->text, line->length);
     mux_control_append(control, "\n", 1);
+}
+
+static void put_event(MuxControl *control, const Line *line)
+{
+    if (control->lossy || control->answer.size > EVENTS_HELD_MAX ||
+        !mux_asker_reads(control->asker)) {
+        control->lossy = true;
+        control->lost++;
+    } else {
+        put_line(control, line);
+    }
     mux_watch_want(&control->watch, mux_control_wanted(control));
 }
 
@@ -107,14 +113,23 @@ static ssize_t send_with(int socket, const char *text, size_t length, int fd)
     return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
+bool mux_control_takes(const MuxControl *control)
+{
+    return control->answer.size == 0 && !control->full;
+}
+
 int mux_control_hand(MuxControl *control, json_object *event, int fd)
 {
     size_t length;
     const char *text = mux_control_text(event, &length);
-    // In order with what waits already.
-    ssize_t n = control->answer.size > 0 ? -1 : send_with(control->watch.fd, text, length, fd);
-    int r = n >= 0 ? 0 : control->answer.size > 0 || errno == EAGAIN ? MUX_CONTROL_BUSY : -errno;
+    ssize_t n = send_with(control->watch.fd, text, length, fd);
+    int r = n >= 0 ? 0 : errno == EAGAIN ? MUX_CONTROL_BUSY : -errno;
 
+    if (r == MUX_CONTROL_BUSY) {
+        control->full = true;
+        mux_watch_drained(&control->watch, EPOLLOUT);
+        mux_watch_want(&control->watch, mux_control_wanted(control));
+    }
     if (n >= 0 && (size_t)n < length + 1) {
         if ((size_t)n < length)
             mux_control_append(control, text + n, length - (size_t)n);
@@ -132,7 +147,20 @@ void mux_control_unregistered(MuxControl *control, const char *service, const ch
     json_object_object_add(event, "event", json_object_new_string("unregistered"));
     json_object_object_add(event, "service", json_object_new_string(service));
     json_object_object_add(event, "reason", json_object_new_string(why));
+    // Not dropped, whatever waits: there is one for each registration at most.
     const Line line = line_of(event);
-    put_event(control, &line);
+    put_line(control, &line);
+    mux_watch_want(&control->watch, mux_control_wanted(control));
     json_object_put(event);
+}
+
+void mux_controls_ask_anew(MuxControls *controls, unsigned topic)
+{
+    for (MuxList *node = controls->list.next; node != &controls->list; node = node->next) {
+        MuxControl *control = mux_container(node, MuxControl, node);
+        if (!(control->topics & topic))
+            continue;
+        control->lossy = true;
+        mux_watch_want(&control->watch, mux_control_wanted(control));
+    }
 }

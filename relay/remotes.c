@@ -106,6 +106,11 @@ static gint compare(gconstpointer a, gconstpointer b)
     return strcmp(((const MuxRemote *)a)->name, ((const MuxRemote *)b)->name);
 }
 
+size_t mux_remotes_bytes(const MuxRemotes *remotes)
+{
+    return remotes->bytes;
+}
+
 unsigned mux_remotes_count(const MuxRemotes *remotes)
 {
     return g_hash_table_size(remotes->by_name);

@@ -30,6 +30,8 @@ void mux_remotes_drop(MuxRemotes *remotes, const char *name);
 
 // How many there are.
 unsigned mux_remotes_count(const MuxRemotes *remotes);
+// How many bytes they say of themselves.
+size_t mux_remotes_bytes(const MuxRemotes *remotes);
 // Sorted by name; to be freed with g_list_free(). Of MuxRemote.
 GList *mux_remotes_sorted(const MuxRemotes *remotes);
 // What one of them is for those who look for something to open. The caller's.

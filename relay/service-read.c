@@ -17,8 +17,10 @@
 #define MAX_CHANNELS_OTHER MUX_CHANNELS_DEFAULT
 
 // Facts are kept by the other side for each of its links, and are sent with each change.
+#define PATTERNS_MAX   64
 #define PROPERTIES_MAX 32
 #define FACTS_MAX      4096
+#define SHOWN_MAX      64
 
 // --- what it says of itself
 
@@ -38,8 +40,10 @@ static bool check_properties(json_object *properties, size_t *ret_size, GError *
     json_object_object_foreach(properties, key, value)
     {
         if (key[0] == '\0' || !mux_json_is_text(value)) {
+            g_autofree char *shown =
+                g_utf8_substring(key, 0, MIN(g_utf8_strlen(key, -1), SHOWN_MAX));
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "\"properties\": \"%s\" must be a name with a string", key);
+                        "\"properties\": \"%s\" must be a name with a string", shown);
             return false;
         }
         size += strlen(key) + (size_t)json_object_get_string_len(value);
@@ -115,7 +119,12 @@ static bool read_target(MuxService *service, json_object *object, bool file, GEr
         !mux_json_string(object, "accept", &accept, error) ||
         !mux_json_strings(object, "exec", &service->argv, error))
         return false;
-    if (!!connect + !!accept + !!service->argv != 1)
+    int targets = !!connect + !!accept + !!service->argv;
+    if (targets > 1)
+        return complain(error,
+                        file ? "only one of \"connect\" and \"exec\" can be there"
+                             : "only one of \"accept\", \"connect\" and \"exec\" can be there");
+    if (targets < 1)
         return complain(error, file ? "one of \"connect\" and \"exec\" is needed"
                                     : "one of \"accept\", \"connect\" and \"exec\" is needed");
     if (service->argv)
@@ -155,6 +164,15 @@ static bool read_limits(MuxService *service, json_object *object, GError **error
     return true;
 }
 
+// They are compared with at each open.
+static bool read_vms(MuxService *service, json_object *object, GError **error)
+{
+    if (!mux_json_strings(object, "vms", &service->vms, error))
+        return false;
+    return !service->vms || g_strv_length(service->vms) <= PATTERNS_MAX ||
+           complain(error, "\"vms\" must be at most 64");
+}
+
 static bool read_service(MuxService *service, json_object *object, const char *const *known,
                          GError **error)
 {
@@ -164,8 +182,7 @@ static bool read_service(MuxService *service, json_object *object, const char *c
     if (!mux_json_known(object, known, error) ||
         !mux_json_string(object, "service", &name, error) || !check_name(name, error) ||
         !read_target(service, object, !g_strv_contains(known, "accept"), error) ||
-        !read_preamble(service, object, error) ||
-        !mux_json_strings(object, "vms", &service->vms, error) ||
+        !read_preamble(service, object, error) || !read_vms(service, object, error) ||
         !read_limits(service, object, error) || !mux_facts_read(object, &facts, error))
         return false;
     service->name = g_strdup(name);

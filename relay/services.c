@@ -18,7 +18,8 @@
 #define LOGS_PER_SECOND 1
 
 // Each is announced to every VM.
-#define REGISTERED_MAX 512
+#define REGISTERED_MAX      512
+#define KEPT_FOR_PRIVILEGED 64
 
 MuxServices *mux_services_new(const struct rlimit *descriptors, MuxServicesChanged changed,
                               void *user)
@@ -92,12 +93,13 @@ static const char *holder_text(const MuxService *service, char *text, size_t siz
 }
 
 int mux_services_register(MuxServices *services, MuxService *service, MuxControl *registrant,
-                          json_object *holder, GError **error)
+                          json_object *holder, bool privileged, GError **error)
 {
+    unsigned most = REGISTERED_MAX - (privileged ? 0 : KEPT_FOR_PRIVILEGED);
     const MuxService *held = lookup(services, service->name);
-    int r = held                                                        ? MUX_REGISTER_TAKEN
-            : mux_services_registered(services, NULL) >= REGISTERED_MAX ? MUX_REGISTER_LIMIT
-                                                                        : 0;
+    int r = held                                              ? MUX_REGISTER_TAKEN
+            : mux_services_registered(services, NULL) >= most ? MUX_REGISTER_LIMIT
+                                                              : 0;
     char who[64];
 
     service->holder = holder;
@@ -108,7 +110,7 @@ int mux_services_register(MuxServices *services, MuxService *service, MuxControl
     }
     if (r == MUX_REGISTER_LIMIT)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%d services are registered already",
-                    REGISTERED_MAX);
+                    most);
     else
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "'%s' is held by %s", service->name,
                     held->file ? held->file : holder_text(held, who, sizeof(who)));
@@ -206,17 +208,14 @@ static void drop_missing(MuxServices *services, GHashTable *files)
 // Something stays in force of a file that cannot be read now, if it could be before.
 static void complain(MuxServices *services, const char *file, const GError *why)
 {
-    bool before = false;
-    GHashTableIter iter;
-    gpointer service;
+    g_autofree char *base = g_path_get_basename(file);
+    const MuxService *service = mux_services_find(services, base, strlen(base) - strlen(".json"));
+    bool before = service && g_strcmp0(service->file, file) == 0;
 
     if (g_strcmp0(g_hash_table_lookup(services->complaints, file), why->message) == 0)
         return;
     g_hash_table_replace(services->complaints, g_strdup(file), g_strdup(why->message));
 
-    g_hash_table_iter_init(&iter, services->by_name);
-    while (g_hash_table_iter_next(&iter, NULL, &service))
-        before |= g_strcmp0(((MuxService *)service)->file, file) == 0;
     g_warning("%s%s", why->message, before ? "; what it said before stays in force" : "");
 }
 
@@ -261,7 +260,10 @@ bool mux_services_load(MuxServices *services, const char *folder, bool all, GErr
     drop_missing(services, files);
     for (guint i = 0; i < fresh->len; i++)
         take_file(services, g_ptr_array_index(fresh, i));
-    g_info("%u services loaded from %s", fresh->len, folder ? folder : "nowhere");
+    if (folder)
+        g_info("%u services in force; %u files of %s are good, %u are not",
+               mux_services_count(services), fresh->len, folder,
+               g_hash_table_size(files) - fresh->len);
     return true;
 }
 

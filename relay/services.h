@@ -35,9 +35,10 @@ bool mux_services_load(MuxServices *services, const char *folder, bool all, GErr
 #define MUX_REGISTER_LIMIT 2 // the set is full
 
 // Adds a service for as long as `registrant` wants; `holder`, which becomes the set's, says who
-// that is. The reference to `service` becomes the set's. 0, or one of the above with an error.
+// that is. `privileged` users find room where others do not. The reference to `service` becomes the
+// set's. 0, or one of the above with an error.
 int mux_services_register(MuxServices *services, MuxService *service, MuxControl *registrant,
-                          json_object *holder, GError **error);
+                          json_object *holder, bool privileged, GError **error);
 // Takes back what that connection registered: one of them, or all with NULL. False when it has no
 // such.
 bool mux_services_unregister(MuxServices *services, MuxControl *registrant, const char *name);

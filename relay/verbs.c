@@ -167,7 +167,8 @@ static json_object *registered(MuxControl *control, MuxService *service)
     json_object *answer = good(control);
 
     json_object_object_add(answer, "service", json_object_new_string(service->name));
-    int r = mux_services_register(relay->services, service, control, holder_json(peer), &error);
+    int r = mux_services_register(relay->services, service, control, holder_json(peer),
+                                  mux_peer_is_privileged(peer), &error);
     if (r == 0)
         return answer;
     json_object_put(answer);

@@ -216,6 +216,12 @@ class Access(ExposeTest):
                              (0o620, 65534, GROUP))
             self.assertEqual(talk(daemon.socket, b"@control\n", UID), b"PermissionError")
             self.assertEqual(talk(daemon.socket, b"@control\n", UID, GROUP), b"OK\n")
+            # A reload changes who may connect; where the socket is, it does not.
+            daemon.config.write_text(json.dumps({"socket-mode": "0600", "socket": "elsewhere"}))
+            said = daemon.reload()
+            self.assertEqual(stat.S_IMODE(daemon.socket.lstat().st_mode), 0o600)
+            self.assertEqual(talk(daemon.socket, b"@control\n", UID, GROUP), b"PermissionError")
+            self.assertNotIn("restart only", said)  # the command line's holds anyway
 
     def test_no_moment(self) -> None:
         """While the socket is made, changed and removed, nobody gets in who may not."""

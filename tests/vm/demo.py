@@ -345,6 +345,7 @@ def main() -> int:
     )  # fmt: skip
     arguments: Any = parser.parse_args()
     signal.signal(signal.SIGTERM, _on_term)
+    signal.signal(signal.SIGHUP, _on_term)
     try:
         demonstrate(arguments.keep)
     except KeyboardInterrupt:
