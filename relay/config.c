@@ -90,6 +90,7 @@ bool mux_config_read(json_object *object, const char *const *own, MuxConfig *ret
         !mux_json_string(object, "services", &config.services, error) ||
         !read_limits(object, &config, error) || !read_policy(object, &config.policy, error))
         return false;
+    (void)json_object_object_get_ex(object, "policy", &config.rules);
     (void)json_object_object_get_ex(object, "expose", &config.expose);
     *ret_config = config;
     return true;

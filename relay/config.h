@@ -19,6 +19,7 @@ typedef struct MuxConfig {
     MuxLimits limits;              // of each link
     MuxUserLimits users;           // of each user but root
     MuxPolicy *policy;             // owned; NULL: not there
+    json_object *rules;            // what it was made of, lent by the object; NULL: not there
     json_object *expose;           // lent by the object; NULL: not there
 } MuxConfig;
 

@@ -108,14 +108,24 @@ static void apply_socket(MuxDaemon *daemon, const MuxConfig *config)
     daemon->access = config->access;
 }
 
-static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
+static void apply_policy(MuxDaemon *daemon, MuxConfig *config)
 {
     MuxPolicy *policy = daemon->relay.policy;
 
     daemon->relay.policy = config->policy;
     config->policy = policy;
     mux_services_review(daemon->relay.services, may_stay);
+    if (json_object_equal(daemon->rules, config->rules))
+        return;
+    // What users may open, and so what they are told of, is another.
     mux_controls_ask_anew(daemon->relay.controls, MUX_TOPIC_SERVICES);
+    json_object_put(daemon->rules);
+    daemon->rules = json_object_get(config->rules);
+}
+
+static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
+{
+    apply_policy(daemon, config);
     daemon->relay.users = config->users;
     apply_socket(daemon, config);
     mux_exposes_commit(daemon->exposes);
@@ -269,6 +279,7 @@ static void finish(MuxDaemon *daemon)
         g_ptr_array_unref(relay->links);
     mux_services_free(relay->services);
     mux_policy_free(relay->policy);
+    json_object_put(daemon->rules);
     mux_loop_free(relay->loop);
     g_free(daemon->socket);
     g_free(daemon->config);

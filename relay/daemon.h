@@ -44,6 +44,7 @@ struct MuxDaemon {
     MuxAccess access;                 // to the socket
     MuxExposes *exposes;
     MuxWatcher *watcher; // of the services' folder
+    json_object *rules;  // the policy's, as configured
     bool socket_given, config_given, services_given;
 };
 

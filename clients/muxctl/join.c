@@ -39,27 +39,38 @@ static bool write_all(int fd, const void *bytes, size_t size)
     return true;
 }
 
-// Waits until there is something to read; false when nobody reads `to` any more, though there may
-// never be.
-static bool wait_for_input(int from, int to)
+static void poll_two(struct pollfd *fds)
 {
-    struct pollfd fds[] = {{.fd = from, .events = POLLIN}, {.fd = to, .events = 0}};
-
-    while (poll(fds, 2, -1) < 0)
-        if (errno != EINTR)
-            return true;
-    return fds[0].revents != 0 || !(fds[1].revents & (POLLERR | POLLHUP));
+    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    }
 }
 
+// Waits until there is something to read. False when there need not be: nobody reads standard
+// output any more, and nothing more is being sent, which is when `done` can be read.
+static bool wait_for_input(int from, int done)
+{
+    struct pollfd fds[] = {{.fd = from, .events = POLLIN}, {.fd = STDOUT_FILENO, .events = 0}};
+
+    poll_two(fds);
+    if (fds[0].revents != 0 || !(fds[1].revents & (POLLERR | POLLHUP)))
+        return true;
+    fds[1] = (struct pollfd){.fd = done, .events = POLLIN};
+    poll_two(fds);
+    return fds[0].revents != 0;
+}
+
+#define NOBODY_LEFT 1000 // no errno
+
 // Carries until the end. 0, or the errno of what failed, negative when it was reading. *busy tells
-// other threads whether there are bytes between the two.
-static int carry(int from, int to, gint *busy)
+// other threads whether there are bytes between the two. With `done`, see wait_for_input(), which
+// may end it with NOBODY_LEFT.
+static int carry(int from, int to, gint *busy, int done)
 {
     g_autofree char *buffer = g_malloc(BUFFER_SIZE);
 
     for (;;) {
-        if (to == STDOUT_FILENO && !wait_for_input(from, to))
-            return EPIPE;
+        if (done >= 0 && !wait_for_input(from, done))
+            return NOBODY_LEFT;
         ssize_t n = read(from, buffer, BUFFER_SIZE);
         if (n == 0)
             return 0;
@@ -77,7 +88,7 @@ static gpointer send_input(gpointer user)
     Sender *sender = user;
     uint64_t one = 1;
 
-    sender->lost = carry(STDIN_FILENO, sender->socket, &sender->busy) > 0;
+    sender->lost = carry(STDIN_FILENO, sender->socket, &sender->busy, -1) > 0;
     (void)shutdown(sender->socket, SHUT_WR);
     (void)!write(sender->done, &one, sizeof(one));
     g_atomic_rc_box_release(sender);
@@ -107,7 +118,9 @@ static int carry_both(Sender *sender, const char *name)
     gint busy = false;
 
     g_thread_unref(g_thread_new("send", send_input, g_atomic_rc_box_acquire(sender)));
-    int r = carry(sender->socket, STDOUT_FILENO, &busy);
+    int r = carry(sender->socket, STDOUT_FILENO, &busy, sender->done);
+    if (r == NOBODY_LEFT)
+        return EXIT_BROKEN;
     if (r > 0) {
         muxctl_complain("standard output: %s", g_strerror(r));
         return EXIT_BROKEN;

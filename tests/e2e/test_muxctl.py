@@ -140,15 +140,20 @@ class Connect(StackTest):
         self.assertIn(b"standard output", process.stderr.read())
         self.assert_eof(peer)
 
-    def test_output_without_reader(self) -> None:
+    def test_nobody_left(self) -> None:
         """It ends though nothing comes, as when ssh was killed whose ProxyCommand it is."""
         stack, listener = self.start()
         process = self.begin(stack.guest, "svc")
         peer = listener.accept()
-        assert process.stdout and process.stderr
+        assert process.stdin and process.stdout and process.stderr
         process.stdout.close()
+        process.stdin.write(b"all of it")  # nobody reads the answer, but this is to arrive
+        process.stdin.flush()
+        self.assertEqual(read_exactly(peer, 9), b"all of it")
+        self.assertIsNone(process.poll())
+        process.stdin.close()
         self.assertEqual(process.wait(PATIENCE), BROKEN)
-        self.assertIn(b"standard output", process.stderr.read())
+        self.assertEqual(process.stderr.read(), b"")
         self.assert_eof(peer)
 
     def test_refusals(self) -> None:
