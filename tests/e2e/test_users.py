@@ -9,7 +9,8 @@ import socket
 import time
 import unittest
 
-from daemon import SANITIZED, Daemon, wait_until
+from client import Client
+from daemon import SANITIZED, Daemon, Json, wait_until
 from stack import Listener, Refused, Stack, StackTest, raise_descriptor_limit, read_exactly
 from user import UID, being, needs_root
 
@@ -58,6 +59,38 @@ class Visitors(UserTest):
         for sock in (first, later[-1]):
             sock.sendall(b"cat\nx")
             self.assertEqual(read_exactly(sock, 4), b"OK\nx")
+
+
+@needs_root
+class Asking(UserTest):
+    def client(self, stack: Stack, uid: int) -> Client:
+        with being(uid):
+            client = Client(stack.guest.socket)
+        self.addCleanup(client.close)
+        return client
+
+    def test_pace(self) -> None:
+        """One user asks as fast as he can, until he is told to wait; another one need not."""
+        stack = self.limited()
+        storm, other = self.client(stack, UID), self.client(stack, OTHER)
+        storm.sock.sendall(b'{"verb": "links"}\n' * 3000)
+        codes = [storm.answer().get("error", {}).get("code") for _ in range(3000)]
+        self.assertGreater(codes.count("busy"), 500)
+        for _ in range(50):
+            other.good("services")
+        other.good("register", service="mine", accept="fd")
+
+    def test_policy_changes(self) -> None:
+        """Whoever watches services is told to look again; not at a reload that changes nothing."""
+        stack = self.limited()
+        watcher = self.client(stack, UID)
+        watcher.good("events", only=["services"])
+        config: Json = {"policy": {"cat": {"users": [OTHER]}}}
+        for expected in ([{"event": "lost", "count": 0}], []):
+            stack.guest.config.write_text(json.dumps(config))
+            stack.guest.reload()
+            self.assertEqual(watcher.pending(), expected)
+        self.assertEqual([one["name"] for one in watcher.good("services")["remote"]], ["no"])
 
 
 @needs_root
