@@ -109,7 +109,7 @@ int mux_services_register(MuxServices *services, MuxService *service, MuxControl
         return 0;
     }
     if (r == MUX_REGISTER_LIMIT)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%d services are registered already",
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "%u services are registered already",
                     most);
     else
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "'%s' is held by %s", service->name,

@@ -5,8 +5,7 @@
 //
 //     int fd;
 //     if (mux_client_connect(NULL, "clipboard", -1, NULL, &fd) == 0)
-//         write(fd, "hello", 5);          // the descriptor is the service; close() ends the
-//         channel
+//         write(fd, "hello", 5);     // the descriptor is the service; close() ends the channel
 //
 // What holds for all functions:
 //
