@@ -80,6 +80,18 @@ class Asking(UserTest):
             other.good("services")
         other.good("register", service="mine", accept="fd")
 
+    def test_room_for_root(self) -> None:
+        """Many users with all that each may have do not keep the administrator out."""
+        stack = self.limited()
+        for n in range(8):
+            with being(UID + n):
+                for _ in range(32):
+                    stack.dial().sendall(b"@control\n")
+        stack.guest.ask("links")
+        self.client(stack, 0).good("register", service="mine", accept="fd")
+        with self.assertRaises(AssertionError):
+            self.client(stack, UID + 8)
+
     def test_policy_changes(self) -> None:
         """Whoever watches services is told to look again; not at a reload that changes nothing."""
         stack = self.limited()
