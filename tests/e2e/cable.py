@@ -121,7 +121,10 @@ class Cable:
                     readable += self._ends
                 elif not self._ends and self.plugged:
                     readable.append(self._listener)
-            ready, _, _ = select.select(readable, [], [])
+            try:
+                ready, _, _ = select.select(readable, [], [])
+            except (OSError, ValueError):  # an end was closed by cut() just now
+                continue
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
             with self.lock:
