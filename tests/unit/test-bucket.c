@@ -89,6 +89,21 @@ static void test_back(void)
     g_assert_cmpuint(take_all(&bucket, 11 * SECOND), ==, 1);
 }
 
+// Several at once, or none: who asks for too many leaves those that there are to others.
+static void test_some(void)
+{
+    MuxBucket bucket;
+
+    mux_bucket_init(&bucket, 10, 10, 0);
+    g_assert_false(mux_bucket_take_some(&bucket, 11, 0));
+    g_assert_true(mux_bucket_take_some(&bucket, 7, 0));
+    g_assert_false(mux_bucket_take_some(&bucket, 4, 0));
+    g_assert_true(mux_bucket_take_some(&bucket, 3, 0));
+    g_assert_false(mux_bucket_take(&bucket, 0));
+    g_assert_false(mux_bucket_take_some(&bucket, 5, 400000));
+    g_assert_true(mux_bucket_take_some(&bucket, 5, 500000));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -98,5 +113,6 @@ int main(int argc, char **argv)
     g_test_add_func("/bucket/full", test_full);
     g_test_add_func("/bucket/steps", test_steps);
     g_test_add_func("/bucket/back", test_back);
+    g_test_add_func("/bucket/some", test_some);
     return g_test_run();
 }
