@@ -7,10 +7,13 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import unittest
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 
 from daemon import PATIENCE, Control, Json
+from user import being
 
 LINE_MAX = 16 * 1024
 DESCRIPTORS_MAX = 16  # more than ever come at once: one would be seen that is too many
@@ -97,3 +100,11 @@ class Client(Control):
         assert os.get_blocking(sock.fileno()), "it blocks, as programs expect"
         sock.settimeout(PATIENCE)
         return event, sock
+
+
+def open_client(test: unittest.TestCase, path: Path, uid: int = 0) -> Client:
+    """A client that is closed when the test ends; as somebody else, if he is named."""
+    with being(uid) if uid else nullcontext():
+        client = Client(path)
+    test.addCleanup(client.close)
+    return client

@@ -7,10 +7,9 @@ from __future__ import annotations
 import socket
 import time
 
-from client import Client
+from client import Client, open_client
 from daemon import Daemon, Json, wait_until
 from stack import Stack, StackTest, read_exactly
-from user import being
 
 SIDES = ("guest", "host")
 
@@ -21,13 +20,7 @@ class RegisterTest(StackTest):
         return self.stack()
 
     def client(self, daemon: Daemon, uid: int = 0) -> Client:
-        if uid:
-            with being(uid):
-                client = Client(daemon.socket)
-        else:
-            client = Client(daemon.socket)
-        self.addCleanup(client.close)
-        return client
+        return open_client(self, daemon.socket, uid)
 
     def other(self, stack: Stack, side: str) -> tuple[Daemon, str]:
         """The daemon of that side, and the side from which its services are opened."""

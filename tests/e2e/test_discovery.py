@@ -8,10 +8,10 @@ import json
 import unittest
 from typing import Any
 
-from client import Client
+from client import Client, open_client
 from daemon import Daemon, wait_until
 from stack import VM, Stack, StackTest, read_exactly
-from user import UID, being, needs_root
+from user import UID, needs_root
 
 VERSION = "0.1.0"
 
@@ -19,13 +19,7 @@ VERSION = "0.1.0"
 class DiscoveryTest(StackTest):
     def client(self, daemon: Daemon, uid: int = 0) -> Client:
         self.folder.chmod(0o755)
-        if uid:
-            with being(uid):
-                client = Client(daemon.socket)
-        else:
-            client = Client(daemon.socket)
-        self.addCleanup(client.close)
-        return client
+        return open_client(self, daemon.socket, uid)
 
     def remote(self, daemon: Daemon) -> list[dict[str, Any]]:
         remote: list[dict[str, Any]] = daemon.ask("services")["remote"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from client import Client
+from client import Client, open_client
 from daemon import SANITIZED, Daemon, Json, wait_until
 from stack import VM, Stack, StackTest, read_exactly
 from user import GID, UID, being, needs_root
@@ -29,12 +29,7 @@ class EventTest(StackTest):
         return stack.start()
 
     def subscriber(self, daemon: Daemon, only: Sequence[str] = (), uid: int = 0) -> Client:
-        if uid:
-            with being(uid):
-                client = Client(daemon.socket)
-        else:
-            client = Client(daemon.socket)
-        self.addCleanup(client.close)
+        client = open_client(self, daemon.socket, uid)
         answer = client.good("events", **({"only": list(only)} if only else {}))
         self.assertEqual(set(answer), {"ok", "daemon", "version"})
         return client

@@ -9,7 +9,7 @@ import socket
 import time
 import unittest
 
-from client import Client
+from client import Client, open_client
 from daemon import SANITIZED, Daemon, Json, wait_until
 from stack import Listener, Refused, Stack, StackTest, raise_descriptor_limit, read_exactly
 from user import UID, being, needs_root
@@ -64,10 +64,7 @@ class Visitors(UserTest):
 @needs_root
 class Asking(UserTest):
     def client(self, stack: Stack, uid: int) -> Client:
-        with being(uid):
-            client = Client(stack.guest.socket)
-        self.addCleanup(client.close)
-        return client
+        return open_client(self, stack.guest.socket, uid)
 
     def test_pace(self) -> None:
         """One user asks as fast as he can, until he is told to wait; another one need not."""
