@@ -8,6 +8,8 @@
 //     pipe-client [SOCKET] SERVICE TEXT     sends TEXT, prints what comes back until the service
 //     ends
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,13 +42,20 @@ int main(int argc, char **argv)
     int fd = open_pipe(argc == 4 ? argv[1] : "/run/guestmux.sock", argv[argc - 2]);
     if (fd < 0)
         return 1;
-    if (send(fd, argv[argc - 1], strlen(argv[argc - 1]), MSG_NOSIGNAL) < 0) {
-        perror(argv[argc - 2]); // refused: in this style nothing is answered, the socket is closed
-        return 1;
-    }
+    // A service may answer and be gone without having read a word. Then this fails, or the reading
+    // ends with ECONNRESET, after all that it wrote: only without an answer was it refused. In this
+    // style nothing is said, the socket is closed.
+    bool answered = false;
+    int error = send(fd, argv[argc - 1], strlen(argv[argc - 1]), MSG_NOSIGNAL) < 0 ? errno : 0;
+
     (void)shutdown(fd, SHUT_WR); // no more from us; the answer still comes
     while ((n = read(fd, buffer, sizeof(buffer))) > 0)
-        (void)fwrite(buffer, 1, (size_t)n, stdout);
+        answered = fwrite(buffer, 1, (size_t)n, stdout) > 0;
+    if (n < 0)
+        error = errno;
     (void)close(fd);
-    return n == 0 ? 0 : 1;
+    if (answered || error == 0)
+        return 0;
+    (void)fprintf(stderr, "%s: %s\n", argv[argc - 2], strerror(error));
+    return 1;
 }
