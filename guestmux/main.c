@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "finder.h"
+#include "memory.h"
 #include "relay/daemon.h"
 #include "relay/json.h"
 #include "relay/link.h"
@@ -17,13 +18,23 @@ typedef struct Guest {
     MuxFinder *finder;
 } Guest;
 
+// Without devices all else works.
+static void share_memory(MuxRelay *relay, const char *devices)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!mux_memory_new(relay, devices, &error))
+        g_warning("no memory is shared: %s", error->message);
+}
+
 static bool configure(MuxDaemon *daemon, json_object *config, GError **error)
 {
     Guest *guest = daemon->user;
-    const char *port_name = NULL, *port = NULL;
+    const char *port_name = NULL, *port = NULL, *devices = NULL;
 
     if (!mux_json_string(config, "port-name", &port_name, error) ||
-        !mux_json_string(config, "port", &port, error))
+        !mux_json_string(config, "port", &port, error) ||
+        !mux_json_string(config, "devices", &devices, error))
         return false;
     if (daemon->relay.links->len > 0)
         return true; // the port is not changed while channels run over it
@@ -34,6 +45,7 @@ static bool configure(MuxDaemon *daemon, json_object *config, GError **error)
     if (!link)
         return false;
     g_ptr_array_add(daemon->relay.links, link);
+    share_memory(&daemon->relay, devices); // which ends with the link
     if (!port)
         guest->finder = mux_finder_new(port_name, link->port, error);
     return port || guest->finder;
@@ -50,7 +62,7 @@ static void finish(MuxDaemon *daemon)
 
 int main(int argc, char **argv)
 {
-    static const char *const keys[] = {"port-name", "port", NULL};
+    static const char *const keys[] = {"port-name", "port", "devices", NULL};
     Guest guest = {0};
     const GOptionEntry options[] = {
         {"port-name", 0, 0, G_OPTION_ARG_STRING, &guest.port_name,

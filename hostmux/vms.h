@@ -7,12 +7,13 @@
 
 #include <json-c/json.h>
 
+#include "memory.h"
 #include "relay/relay.h"
 
 typedef struct MuxVms MuxVms;
 
 // `options` ("NAME=unix:PATH", ended by NULL; or NULL) are lent.
-MuxVms *mux_vms_new(MuxRelay *relay, char **options);
+MuxVms *mux_vms_new(MuxRelay *relay, MuxMemory *memory, char **options);
 // Leaves the links. NULL is fine; returns NULL.
 MuxVms *mux_vms_free(MuxVms *vms);
 

@@ -62,8 +62,8 @@ static bool count_reset(MuxChannel *channel)
 }
 
 // What a frame does besides its step. Returns why it is against the protocol, or NULL.
-static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFrame *frame,
-                         const uint8_t *payload, MuxEvent *event)
+static const char *apply(MuxChannel *channel, MuxChannelInput input, const uint8_t *payload,
+                         size_t size, MuxEvent *event)
 {
     switch (input) {
     case MUX_IN_ACCEPT:
@@ -71,7 +71,7 @@ static const char *apply(MuxChannel *channel, MuxChannelInput input, const MuxFr
         return take_accept(channel, payload);
     case MUX_IN_DATA:
         event->type = MUX_EVENT_DATA;
-        return take_data(channel, frame->length, event);
+        return take_data(channel, size, event);
     case MUX_IN_FIN:
         event->type = MUX_EVENT_FIN;
         mux_window_finish(&channel->window, &channel->session->budget);
@@ -117,10 +117,10 @@ static const char *forget(MuxChannel *channel, MuxFrameType type)
     return NULL;
 }
 
-int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_t *payload,
+int mux_channel_receive(MuxChannel *channel, MuxFrameType type, const uint8_t *payload, size_t size,
                         MuxEvent *ret_event, const char **ret_error)
 {
-    MuxChannelInput input = mux_channel_input(frame->type);
+    MuxChannelInput input = mux_channel_input(type);
     MuxChannelState next;
     int r = mux_channel_step(channel->state, input, &next);
 
@@ -129,7 +129,7 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
         return 1;
     }
     if (r == MUX_CHANNEL_IGNORE) {
-        *ret_error = forgotten(channel, frame->type) ? forget(channel, frame->type) : NULL;
+        *ret_error = forgotten(channel, type) ? forget(channel, type) : NULL;
         return *ret_error ? 1 : 0;
     }
     if (r == MUX_CHANNEL_ERROR) {
@@ -141,11 +141,11 @@ int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_
         .channel = channel,
         .user = channel->user,
         .data = payload,
-        .size = frame->length,
-        .code = frame->type == MUX_FRAME_RESET ? mux_get32(payload) : 0,
+        .size = size,
+        .code = type == MUX_FRAME_RESET ? mux_get32(payload) : 0,
     };
     mux_channel_enter(channel, next);
-    const char *error = apply(channel, input, frame, payload, ret_event);
+    const char *error = apply(channel, input, payload, size, ret_event);
     if (error) {
         *ret_error = error;
         return 1;

@@ -68,6 +68,7 @@ static void unlist(MuxChannel *channel)
         return;
     channel->listed = false;
     --*counter(channel);
+    channel->session->own -= channel->own;
     mux_table_remove(&channel->session->channels, &channel->entry);
 }
 
@@ -76,7 +77,7 @@ void mux_channel_free(MuxChannel *channel)
     set_pending(channel, false);
     unlist(channel);
     mux_list_remove(&channel->control);
-    mux_scheduler_remove(&channel->share);
+    mux_scheduler_remove(&channel->session->scheduler, &channel->share);
     mux_window_deinit(&channel->window, &channel->session->budget);
     channel->session->alive--;
     free(channel->opening);
@@ -145,11 +146,11 @@ void mux_channel_schedule(MuxChannel *channel)
 {
     bool may_send = channel->state == MUX_CHANNEL_OPEN || channel->state == MUX_CHANNEL_RECV_DONE;
     if (!may_send || !channel->ready)
-        mux_scheduler_remove(&channel->share);
+        mux_scheduler_remove(&channel->session->scheduler, &channel->share);
     else if (mux_credit_left(&channel->credit) > 0)
         mux_scheduler_add(&channel->session->scheduler, &channel->share);
     else {
         channel->stalls += !channel->share.held;
-        mux_scheduler_hold(&channel->share);
+        mux_scheduler_hold(&channel->session->scheduler, &channel->share);
     }
 }

@@ -35,12 +35,18 @@ struct MuxChannel {
     MuxWindow window;
     uint8_t *opening; // until OPEN was sent: the name, and behind it the attributes
     uint32_t stalls;
+    uint32_t run;   // bytes that came from the owner without a pause
+    uint32_t last;  // bytes that went into the last slot
+    uint32_t lent;  // bytes of slots that the peer has not given back
+    uint32_t most;  // bytes a turn; 0: as it comes
     uint32_t nonce; // of its OPEN: ACCEPT has the same
     uint16_t name_length, opening_length;
     uint8_t state; // MuxChannelState
     uint8_t wants; // MUX_WANT_ bits
     uint8_t code;  // MuxCode, for RESET
+    uint8_t path;  // MuxPath
     bool listed;   // in the table, and counted
+    bool own;      // to a name of mux_name_own(), opened by us
     bool pending;  // counted as not yet answered
     bool ready;    // the owner has bytes to send
     bool stopped;  // the owner takes no more bytes
@@ -56,7 +62,7 @@ void mux_channel_free(MuxChannel *channel);
 
 // A frame arrived. Returns 0 with the event that it makes (maybe NONE), or 1 with why it is against
 // the protocol.
-int mux_channel_receive(MuxChannel *channel, const MuxFrame *frame, const uint8_t *payload,
+int mux_channel_receive(MuxChannel *channel, MuxFrameType type, const uint8_t *payload, size_t size,
                         MuxEvent *ret_event, const char **ret_error);
 
 // The session is gone: nothing can be sent any more.

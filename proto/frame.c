@@ -29,6 +29,10 @@ static const MuxFrameKind kinds[MUX_FRAME_TYPES] = {
     [MUX_FRAME_CREDIT] = {"CREDIT", 8, 8, CHANNEL},
     [MUX_FRAME_RECLAIM] = {"RECLAIM", 0, 0, CHANNEL},
     [MUX_FRAME_RETURN] = {"RETURN", 8, 8, CHANNEL},
+    [MUX_FRAME_REF] = {"REF", MUX_REF_SIZE, MUX_REF_SIZE, CHANNEL},
+    [MUX_FRAME_GIVE] = {"GIVE", MUX_GIVE_AT + MUX_GIVEN_SIZE,
+                        MUX_GIVE_AT + MUX_GIVE_MAX *MUX_GIVEN_SIZE, SESSION},
+    [MUX_FRAME_NOTICE] = {"NOTICE", MUX_NOTICE_SIZE, MUX_NOTICE_SIZE, SESSION},
 };
 
 const MuxFrameKind *mux_frame_kind(unsigned type)

@@ -22,6 +22,9 @@ typedef enum MuxFrameType {
     MUX_FRAME_CREDIT,
     MUX_FRAME_RECLAIM,
     MUX_FRAME_RETURN,
+    MUX_FRAME_REF, // from here on: with MUX_FEATURE_MEMORY
+    MUX_FRAME_GIVE,
+    MUX_FRAME_NOTICE,
     MUX_FRAME_TYPES,
 } MuxFrameType;
 
@@ -46,6 +49,13 @@ typedef struct MuxFrame {
 #define MUX_ACCEPT_SIZE    12
 #define MUX_NAME_LENGTH_AT 12
 #define MUX_NAME_AT        14
+
+// REF: five u32, as in MuxReference. GIVE: u32 epoch, then u32 slot and u32 generation for each.
+// NOTICE: four u64, id, sequence, offset and length.
+#define MUX_REF_SIZE    20
+#define MUX_GIVE_AT     4
+#define MUX_GIVEN_SIZE  8
+#define MUX_NOTICE_SIZE 32
 
 #define MUX_FRAME_BAD 1
 

@@ -44,7 +44,7 @@ static void go_up(MuxSession *session, const MuxHello *hello)
     session->peer_id = hello->id;
     session->peer = *hello;
     session->version = agreed_version(hello);
-    session->features = 0; // none are defined in version 1
+    session->features = hello->features & MUX_FEATURES & ~session->limits.without;
     session->sessions++;
     mux_output_begin(&session->output, mux_frame_key(guest, host));
 }
@@ -89,6 +89,7 @@ bool mux_handshake_send(MuxSession *session)
                                            .role = (uint8_t)session->role,
                                            .id = session->id,
                                            .echo = session->answered,
+                                           .features = MUX_FEATURES & ~session->limits.without,
                                            .channels = session->limits.channels,
                                            .pending = session->limits.pending});
         if (mux_output_hello(&session->output, base))

@@ -39,6 +39,12 @@
 #define MUX_RESETS_BURST_IN      (4 * MUX_RESETS_BURST)
 #define MUX_RESETS_PER_SECOND_IN (2 * MUX_RESETS_PER_SECOND)
 
+// A slot of shared memory, and how many a region has: a table of them is kept for each.
+#define MUX_SLOT_MAX  (1u << 20)
+#define MUX_SLOTS_MAX 65536
+// Slots that one GIVE returns.
+#define MUX_GIVE_MAX 512
+
 // --- defaults and our own choices
 
 // Channels that the peer may have open at once, and those of them not yet answered: a
@@ -63,6 +69,9 @@
 // A channel that received nothing for this long is asked for its unused credit when another one
 // needs it.
 #define MUX_RECLAIM_IDLE_US 1000000u
+
+// The slot that a channel gets first; later ones follow what it has to send.
+#define MUX_SLOT_WANTED (64 * 1024)
 
 // The receive buffer: what the port gives in one go is parsed in one go.
 #define MUX_INPUT_SIZE (256 * 1024)

@@ -66,6 +66,11 @@ void mux_output_frame(MuxOutput *output, MuxFrameType type, uint32_t channel, ui
     output->sent += mux_frame_size(length);
 }
 
+void mux_output_beside(MuxOutput *output, uint64_t n)
+{
+    output->sent += n;
+}
+
 bool mux_output_hello(MuxOutput *output, const uint8_t *hello)
 {
     if (output->start > 0 || MUX_FRAME_MAX - output->end < MUX_HELLO_SIZE)

@@ -35,6 +35,8 @@ size_t mux_output_room(const MuxOutput *output);
 uint8_t *mux_output_payload(MuxOutput *output);
 // Closes a frame around the `length` bytes that are there. The caller has seen that there is room.
 void mux_output_frame(MuxOutput *output, MuxFrameType type, uint32_t channel, uint16_t length);
+// `n` more bytes come with what is in the batch, by another way: they are in flight as well.
+void mux_output_beside(MuxOutput *output, uint64_t n);
 // Puts in a whole HELLO; false when there is no room.
 bool mux_output_hello(MuxOutput *output, const uint8_t *hello);
 

@@ -28,17 +28,25 @@ static bool compose(MuxChannel *channel, const MuxOpening *opening)
     return true;
 }
 
+static bool may_open(const MuxSession *session, bool own)
+{
+    uint32_t most = session->peer.channels < session->limits.channels ? session->peer.channels
+                                                                      : session->limits.channels;
+    if (own)
+        return session->ours < most;
+    return session->ours - session->own + session->limits.own < most;
+}
+
 int mux_session_open(MuxSession *session, const MuxOpening *opening, MuxChannel **ret_channel)
 {
     size_t service;
 
-    if (!mux_name_valid(opening->name, opening->length, &service) &&
-        !mux_name_own(opening->name, opening->length))
+    bool own = mux_name_own(opening->name, opening->length);
+    if (!own && !mux_name_valid(opening->name, opening->length, &service))
         return MUX_OPEN_NAME;
     if (session->state != MUX_SESSION_UP)
         return MUX_OPEN_DOWN;
-    if (session->ours >= session->peer.channels || session->ours >= session->limits.channels ||
-        session->alive >= mux_session_most_alive(session))
+    if (!may_open(session, own) || session->alive >= mux_session_most_alive(session))
         return MUX_OPEN_LIMIT;
     if (session->next_id >= UINT32_MAX - 1) {
         mux_session_fail(session, MUX_REASON_IDS, NULL);
@@ -53,6 +61,8 @@ int mux_session_open(MuxSession *session, const MuxOpening *opening, MuxChannel 
         return -ENOMEM;
     }
     session->next_id += 2;
+    channel->own = own;
+    session->own += own;
     channel->nonce = opening->nonce;
     channel->user = opening->user;
     mux_window_charge(&channel->window, &session->budget, opening->account);

@@ -80,18 +80,30 @@ static bool was_opened(const MuxSession *session, uint32_t id)
                                                     : id <= session->peer_last;
 }
 
-static const char *receive_for_channel(MuxSession *session, const MuxFrame *frame,
-                                       const uint8_t *payload, MuxEvent *ret_event)
+const char *mux_receive_for_channel(MuxSession *session, uint32_t id, MuxFrameType type,
+                                    const uint8_t *payload, size_t size, MuxEvent *ret_event)
 {
-    MuxEntry *entry = mux_table_find(&session->channels, frame->channel);
+    MuxEntry *entry = mux_table_find(&session->channels, id);
     const char *error = NULL;
 
     if (!entry) // late frames of a channel that is gone are to be expected
-        return was_opened(session, frame->channel) ? NULL
-                                                   : "a frame of a channel that was never opened";
-    (void)mux_channel_receive(mux_container(entry, MuxChannel, entry), frame, payload, ret_event,
-                              &error);
+        return was_opened(session, id) ? NULL : "a frame of a channel that was never opened";
+    (void)mux_channel_receive(mux_container(entry, MuxChannel, entry), type, payload, size,
+                              ret_event, &error);
     return error;
+}
+
+static const char *receive_memory(MuxSession *session, const MuxFrame *frame,
+                                  const uint8_t *payload, MuxEvent *ret_event)
+{
+    if (!(session->features & MUX_FEATURE_MEMORY))
+        return "a frame of a feature that was not agreed on";
+    if (frame->type == MUX_FRAME_REF)
+        return mux_references_receive(session, frame, payload, ret_event);
+    if (frame->type == MUX_FRAME_GIVE)
+        return mux_references_returned(session, frame, payload);
+    mux_notices_receive(session, payload, ret_event);
+    return NULL;
 }
 
 static const char *dispatch(MuxSession *session, const MuxFrame *frame, const uint8_t *payload,
@@ -107,15 +119,23 @@ static const char *dispatch(MuxSession *session, const MuxFrame *frame, const ui
         return receive_ack(session, payload);
     case MUX_FRAME_OPEN:
         return receive_open(session, frame, payload, ret_event);
-    case MUX_FRAME_ACCEPT:
     case MUX_FRAME_DATA:
+        session->port_in += frame->length;
+        return mux_receive_for_channel(session, frame->channel, frame->type, payload, frame->length,
+                                       ret_event);
+    case MUX_FRAME_ACCEPT:
     case MUX_FRAME_FIN:
     case MUX_FRAME_STOP:
     case MUX_FRAME_RESET:
     case MUX_FRAME_CREDIT:
     case MUX_FRAME_RECLAIM:
     case MUX_FRAME_RETURN:
-        return receive_for_channel(session, frame, payload, ret_event);
+        return mux_receive_for_channel(session, frame->channel, frame->type, payload, frame->length,
+                                       ret_event);
+    case MUX_FRAME_REF:
+    case MUX_FRAME_GIVE:
+    case MUX_FRAME_NOTICE:
+        return receive_memory(session, frame, payload, ret_event);
     case MUX_FRAME_HELLO: // never comes out of mux_input_frame()
     case MUX_FRAME_TYPES:
         break;

@@ -12,12 +12,15 @@
 typedef struct MuxScheduler {
     MuxList fresh;   // became ready since they last ran dry, and have not used up a first quantum
     MuxList waiting; // everybody else with something to send
+    uint64_t sent;   // bytes, by all
 } MuxScheduler;
 
 typedef struct MuxShare {
     MuxList node;
-    uint32_t deficit; // bytes that it may still send before the next one's turn
-    bool held;        // was taken out with something left to send
+    int32_t deficit; // bytes that it may still send before the next one's turn; below 0: of its
+                     // next turns it has used up so much
+    uint64_t left;   // what all had sent when it was taken out
+    bool held;       // was taken out with something left to send
 } MuxShare;
 
 void mux_scheduler_init(MuxScheduler *scheduler);
@@ -26,10 +29,10 @@ void mux_share_init(MuxShare *share);
 // It has something to send. No effect when it is queued already.
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share);
 // It has nothing to send. No effect when it is not queued.
-void mux_scheduler_remove(MuxShare *share);
+void mux_scheduler_remove(const MuxScheduler *scheduler, MuxShare *share);
 // It has something to send, and must not for now. It is no quiet one when it comes back.
-void mux_scheduler_hold(MuxShare *share);
+void mux_scheduler_hold(const MuxScheduler *scheduler, MuxShare *share);
 // Whose turn it is; NULL when nobody has anything to send. Its deficit is above 0.
 MuxShare *mux_scheduler_next(MuxScheduler *scheduler);
-// It sent `n` bytes, at most its deficit.
+// It sent `n` bytes. More than its deficit is taken from its next turns.
 void mux_scheduler_sent(MuxScheduler *scheduler, MuxShare *share, uint32_t n);

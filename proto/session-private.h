@@ -58,6 +58,7 @@ struct MuxSession {
     uint32_t next_id;    // that we open
     uint32_t peer_last;  // greatest id that the peer opened
     uint32_t ours;       // channels in the table that we opened
+    uint32_t own;        // …of those, to names of mux_name_own()
     uint32_t theirs;     // …that the peer opened
     uint32_t alive;      // channels, also those that are closed and whose reader is not done
     uint32_t unanswered; // ours: OPEN was sent and not answered
@@ -69,8 +70,15 @@ struct MuxSession {
     MuxList dead;   // …whose owner is to be told that they are dead
     MuxBucket resets_out, resets_in;
 
+    MuxSlots out, in;               // of the region that we write, and of the peer's
+    uint32_t threshold;             // bytes from which on `out` is used
+    uint64_t shared_out, shared_in; // bytes of channels that went through the regions
+    uint64_t port_out, port_in;     // …and over the port
+    MuxList notices;                // that wait to be sent
+
     MuxLiveness liveness;
 
+    MuxNotice notice; // that is being told
     MuxCaller caller; // of the OPEN that is being told
     MuxReason reason; // a DOWN event is due
     const char *detail;
@@ -96,6 +104,28 @@ void mux_handshake_again(MuxSession *session);
 // receive.c: takes the next frame. True when an event came of it, false when no whole frame is
 // there or the session failed.
 bool mux_receive_next(MuxSession *session, MuxEvent *ret_event);
+
+// references.c: the regions end with the session.
+void mux_references_end(MuxSession *session);
+// A turn in a slot, if the channel's bytes are to go that way and there is one.
+bool mux_references_turn(MuxSession *session, MuxChannel *channel, MuxTurn *ret_turn);
+// `n` bytes are in the turn's slot.
+void mux_references_sent(MuxSession *session, const MuxTurn *turn, size_t n);
+// Puts what is to be given back into the batch.
+void mux_references_send(MuxSession *session);
+// These return why what came is against the protocol, or NULL.
+const char *mux_references_receive(MuxSession *session, const MuxFrame *frame,
+                                   const uint8_t *payload, MuxEvent *ret_event);
+const char *mux_references_returned(MuxSession *session, const MuxFrame *frame,
+                                    const uint8_t *payload);
+
+// notice.c
+void mux_notices_send(MuxSession *session);
+void mux_notices_receive(MuxSession *session, const uint8_t *payload, MuxEvent *ret_event);
+
+// receive.c: bytes for a channel, in a slot or not; the event is NONE if its owner gets none.
+const char *mux_receive_for_channel(MuxSession *session, uint32_t id, MuxFrameType type,
+                                    const uint8_t *payload, size_t size, MuxEvent *ret_event);
 
 // transmit.c: fills the batch with everything but data.
 void mux_transmit_control(MuxSession *session);

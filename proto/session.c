@@ -42,6 +42,8 @@ int mux_session_new(MuxRole role, const MuxLimits *limits, MuxSession **ret_sess
     mux_list_init(&session->opens);
     mux_list_init(&session->resets);
     mux_list_init(&session->dead);
+    mux_list_init(&session->notices);
+    session->threshold = MUX_NEVER;
     if (mux_input_init(&session->input) < 0 || mux_output_init(&session->output) < 0 ||
         mux_table_init(&session->channels, session->limits.seed) < 0) {
         mux_session_free(session);
@@ -62,7 +64,7 @@ static void kill_channels(MuxSession *session)
         mux_channel_kill(channel);
     }
     mux_table_clear(&session->channels);
-    session->ours = session->theirs = 0;
+    session->ours = session->theirs = session->own = 0;
 }
 
 MuxSession *mux_session_free(MuxSession *session)
@@ -74,6 +76,7 @@ MuxSession *mux_session_free(MuxSession *session)
     mux_input_deinit(&session->input);
     mux_output_deinit(&session->output);
     mux_table_deinit(&session->channels);
+    mux_references_end(session);
     free(session);
     return NULL;
 }
@@ -102,6 +105,7 @@ void mux_session_fail(MuxSession *session, MuxReason reason, const char *detail)
         session->detail = detail;
         session->lost_steps += reason == MUX_REASON_STEP;
         kill_channels(session);
+        mux_references_end(session);
     }
     session->state = MUX_SESSION_DOWN;
     session->want_hello = false;

@@ -22,7 +22,9 @@
 #include "account.h"
 #include "caller.h"
 #include "hello.h"
+#include "list.h"
 #include "name.h"
+#include "slots.h"
 
 typedef struct MuxSession MuxSession;
 
@@ -30,12 +32,18 @@ typedef struct MuxSession MuxSession;
 // mux_channel_close(), which the owner calls exactly once, whatever happened to the channel before.
 typedef struct MuxChannel MuxChannel;
 
+// What both ends must know of beside version 1; a session has what both have.
+#define MUX_FEATURE_MEMORY 1u // REF, GIVE and NOTICE: shared memory
+#define MUX_FEATURES       MUX_FEATURE_MEMORY
+
 // 0 stands for the default. What the peer may cost us; each end has its own.
 typedef struct MuxLimits {
     uint32_t channels; // that the peer may open
+    uint32_t own;      // of those that we may open, kept for names of mux_name_own()
     uint32_t pending;  // of those, not yet answered
     uint64_t budget;   // bytes that it may send us unread, all channels together
     uint64_t seed;     // random, and secret: a peer must not choose ids that are slow to find
+    uint32_t without;  // features that are not offered
 } MuxLimits;
 
 // Why a session ended.
@@ -65,19 +73,30 @@ typedef enum MuxEventType {
     MUX_EVENT_FIN,    // no more data will come
     MUX_EVENT_STOP,   // the peer wants no more data: our direction is closed
     MUX_EVENT_RESET,  // .code: both directions are gone; mux_channel_close() remains to be called
+    MUX_EVENT_NOTICE, // the peer says .notice; it is no channel's
 } MuxEventType;
+
+// Says that something happened to what both ends know by `id`: bytes `offset` to `offset + length`
+// of it are others, and it is news number `sequence`. Its owner keeps one for each such thing.
+typedef struct MuxNotice {
+    MuxList node; // while it waits to be sent
+    uint64_t id, sequence, offset, length;
+} MuxNotice;
 
 typedef struct MuxEvent {
     MuxEventType type;
     MuxChannel *channel;
     void *user; // the channel's, as given to open, accept or set_user; NULL before
-    // Lent until the next mux_session_input() or mux_session_start().
+    // Lent until the next mux_session_input() or mux_session_start(), unless DATA lies in a slot:
+    // then until mux_session_give(), or until the region is taken away.
     const uint8_t *data;
     size_t size;
+    uint64_t slot; // for mux_session_give(); 0: in none
     uint32_t code; // a MuxCode, or a number of a later version
     MuxReason reason;
     const char *detail;      // a constant string, or NULL
-    const MuxCaller *caller; // lent like .data
+    const MuxCaller *caller; // lent until the next event
+    const MuxNotice *notice; // the same
 } MuxEvent;
 
 // --- the session
@@ -113,8 +132,9 @@ bool mux_session_next_event(MuxSession *session, MuxEvent *ret_event);
 typedef struct MuxTurn {
     MuxChannel *channel;
     void *user;
-    uint8_t *base;
+    uint8_t *base; // in the batch, or in a slot of the region that we write
     size_t size;
+    uint32_t slot; // MUX_SLOT_NONE, or which
 } MuxTurn;
 
 // Whose turn it is. False when the batch is full, too much is in flight, or nobody has anything to
@@ -129,6 +149,36 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
 size_t mux_session_output(MuxSession *session, const uint8_t **ret_base);
 // `n` of them were written.
 void mux_session_output_done(MuxSession *session, size_t n);
+
+// --- shared memory, in a session that has MUX_FEATURE_MEMORY
+
+// A region that this end writes (`ours`), or that the peer does; NULL: there is none any more. It
+// must be there before the peer learns of it, and holds as long as the session. `region` is copied.
+// 0, -ENOMEM, or -EINVAL when its classes make no sense.
+int mux_session_set_region(MuxSession *session, bool ours, const MuxRegion *region);
+// Bytes go through our region when at least this many of a channel are there at once: where that is
+// faster than the port. MUX_NEVER, as in the beginning: not at all.
+#define MUX_NEVER UINT32_MAX
+void mux_session_set_threshold(MuxSession *session, uint32_t bytes);
+// The bytes of a DATA event in a slot are not needed any more. No effect when the region is gone.
+void mux_session_give(MuxSession *session, uint64_t slot);
+
+// How a channel's bytes go; for measuring, and for tests.
+typedef enum MuxPath {
+    MUX_PATH_AUTO,
+    MUX_PATH_INLINE,
+    MUX_PATH_SHARED, // as long as there are slots
+} MuxPath;
+
+// `most` bytes a turn; 0: as it comes.
+void mux_channel_set_path(MuxChannel *channel, MuxPath path, uint32_t most);
+
+void mux_notice_init(MuxNotice *notice, uint64_t id);
+// To be sent to the peer, with the values that it has then. No effect while it waits already, or
+// when there is no session.
+void mux_session_notify(MuxSession *session, MuxNotice *notice);
+// It is not sent, if it was not yet.
+void mux_notice_deinit(MuxNotice *notice);
 
 // To be called once per wake-up, and at the deadline (UINT64_MAX: there is none).
 void mux_session_tick(MuxSession *session, uint64_t now_us);
@@ -200,5 +250,15 @@ typedef struct MuxSessionInfo {
     bool silent;
 } MuxSessionInfo;
 
+typedef struct MuxRegionInfo {
+    bool there;
+    uint32_t epoch;
+    uint32_t slots, used;  // slots; of those, not free, or held by us
+    uint64_t shared, port; // bytes of channels that went in this direction, in this session:
+                           // through shared memory, and over the port
+    uint32_t threshold;    // of our region
+} MuxRegionInfo;
+
+void mux_session_region_info(const MuxSession *session, bool ours, MuxRegionInfo *ret_info);
 void mux_channel_info(const MuxChannel *channel, MuxChannelInfo *ret_info);
 void mux_session_info(const MuxSession *session, MuxSessionInfo *ret_info);

@@ -49,6 +49,8 @@ static void put_session_frames(MuxSession *session)
     if (session->received - session->acked >= MUX_ACK_EVERY &&
         put64(session, MUX_FRAME_ACK, 0, session->received))
         session->acked = session->received;
+    mux_references_send(session);
+    mux_notices_send(session);
 }
 
 // --- frames of a channel: each returns false when there is no room
@@ -196,8 +198,13 @@ bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
         return false;
 
     MuxChannel *channel = mux_container(share, MuxChannel, share);
-    size_t size = least(least(room, share->deficit), mux_credit_left(&channel->credit));
-    *ret_turn = (MuxTurn){channel, channel->user, mux_output_payload(&session->output), size};
+    if (mux_references_turn(session, channel, ret_turn))
+        return true;
+    size_t size = least(least(room, (uint64_t)share->deficit), mux_credit_left(&channel->credit));
+    if (channel->most)
+        size = least(size, channel->most);
+    *ret_turn = (MuxTurn){channel, channel->user, mux_output_payload(&session->output), size,
+                          MUX_SLOT_NONE};
     return true;
 }
 
@@ -206,8 +213,16 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     MuxChannel *channel = turn->channel;
 
     assert(n <= turn->size);
-    if (n > 0) {
+    if (turn->slot != MUX_SLOT_NONE) {
+        mux_references_sent(session, turn, n);
+    } else if (n > 0) {
         mux_output_frame(&session->output, MUX_FRAME_DATA, channel->entry.id, (uint16_t)n);
+        session->port_out += n;
+    }
+    // What a full turn leaves behind is more of the same; it starts anew where there was nothing.
+    size_t run = more ? channel->run + n : n >= session->threshold ? n : 0;
+    channel->run = (uint32_t)least(run, MUX_SLOT_MAX);
+    if (n > 0) {
         channel->credit.sent += n;
         mux_liveness_said(session);
         mux_scheduler_sent(&session->scheduler, &channel->share, (uint32_t)n);

@@ -17,6 +17,7 @@
 
 #include "control.h"
 #include "greeting.h"
+#include "handle.h"
 #include "listener.h"
 #include "open.h"
 #include "peer.h"
@@ -94,6 +95,8 @@ static void serve(Visitor *visitor, int fd)
 
     if (strcmp(greeting->name, "@control") == 0)
         mux_control_add(relay->controls, fd, greeting->answers, &visitor->peer);
+    else if (strcmp(greeting->name, "@buffer") == 0)
+        mux_handle_add(relay->handles, fd, greeting->answers, &visitor->peer);
     else
         mux_open(relay, fd, greeting->name, greeting->answers, &visitor->peer);
 }

@@ -8,26 +8,33 @@
 
 #include <glib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHUNK_MIN 4096
 
 struct MuxChunk {
     MuxChunk *next;
+    const unsigned char *base; // `bytes`, or in a slot
+    uint64_t slot;             // 0: none
     size_t start, end, room;
     unsigned char bytes[];
 };
 
-static MuxChunk *add_chunk(MuxBacklog *backlog, size_t size)
+static void add(MuxBacklog *backlog, MuxChunk *chunk)
 {
-    size_t room = MAX(size, CHUNK_MIN);
-    MuxChunk *chunk = g_malloc(sizeof(MuxChunk) + room);
-
-    *chunk = (MuxChunk){.room = room};
     if (backlog->last)
         backlog->last->next = chunk;
     else
         backlog->first = chunk;
     backlog->last = chunk;
+}
+
+static MuxChunk *new_chunk(size_t size)
+{
+    size_t room = MAX(size, CHUNK_MIN);
+    MuxChunk *chunk = g_malloc(sizeof(MuxChunk) + room);
+
+    *chunk = (MuxChunk){.base = chunk->bytes, .room = room};
     return chunk;
 }
 
@@ -41,11 +48,57 @@ void mux_backlog_append(MuxBacklog *backlog, const void *bytes, size_t size)
     if (last)
         last->end += fits;
     if (fits < size) {
-        MuxChunk *chunk = add_chunk(backlog, size - fits);
+        MuxChunk *chunk = new_chunk(size - fits);
         memcpy(chunk->bytes, (const unsigned char *)bytes + fits, size - fits);
         chunk->end = size - fits;
+        add(backlog, chunk);
     }
     backlog->size += size;
+}
+
+void mux_backlog_append_slot(MuxBacklog *backlog, const void *bytes, size_t size, uint64_t slot)
+{
+    MuxChunk *chunk = g_malloc(sizeof(MuxChunk));
+
+    // No room: nothing is put behind the bytes of a slot.
+    *chunk = (MuxChunk){.base = bytes, .slot = slot, .end = size, .room = size};
+    add(backlog, chunk);
+    backlog->size += size;
+}
+
+// The kernel reads the slot, since it says EFAULT where we would get SIGBUS: the region may be a
+// file that somebody has cut.
+static MuxChunk *rescue(const MuxChunk *old, int scratch)
+{
+    size_t size = old->end - old->start;
+    MuxChunk *chunk = new_chunk(size);
+
+    chunk->end = size;
+    if (pwrite(scratch, old->base + old->start, size, 0) == (ssize_t)size &&
+        pread(scratch, chunk->bytes, size, 0) == (ssize_t)size)
+        return chunk;
+    g_free(chunk);
+    return NULL;
+}
+
+bool mux_backlog_rescue(MuxBacklog *backlog, int scratch)
+{
+    for (MuxChunk **at = &backlog->first; *at; at = &(*at)->next) {
+        MuxChunk *old = *at, *chunk = old->slot ? rescue(old, scratch) : old;
+        if (!chunk) {
+            mux_backlog_clear(backlog);
+            return false;
+        }
+        if (chunk == old)
+            continue;
+        chunk->next = old->next;
+        *at = chunk;
+        if (backlog->last == old)
+            backlog->last = chunk;
+        mux_session_give(backlog->session, old->slot);
+        g_free(old);
+    }
+    return true;
 }
 
 size_t mux_backlog_peek(const MuxBacklog *backlog, struct iovec *pieces, size_t most)
@@ -53,7 +106,8 @@ size_t mux_backlog_peek(const MuxBacklog *backlog, struct iovec *pieces, size_t 
     size_t n = 0;
 
     for (MuxChunk *chunk = backlog->first; chunk && n < most; chunk = chunk->next)
-        pieces[n++] = (struct iovec){chunk->bytes + chunk->start, chunk->end - chunk->start};
+        pieces[n++] =
+            (struct iovec){(void *)(chunk->base + chunk->start), chunk->end - chunk->start};
     return n;
 }
 
@@ -71,6 +125,8 @@ void mux_backlog_drop(MuxBacklog *backlog, size_t size)
         backlog->first = chunk->next;
         if (!chunk->next)
             backlog->last = NULL;
+        if (chunk->slot)
+            mux_session_give(backlog->session, chunk->slot);
         g_free(chunk);
     }
 }

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "services-private.h"
 
 #define KILL_SECONDS 5   // from SIGTERM to SIGKILL
@@ -99,6 +100,7 @@ static void prepare_child(gpointer user)
     (void)setpgid(0, 0);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
+    mux_process_drop_sight();
 }
 
 int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,

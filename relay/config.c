@@ -7,6 +7,7 @@
 
 #include <gio/gio.h>
 
+#include "buffers.h"
 #include "json.h"
 #include "proto/limits.h"
 
@@ -26,17 +27,30 @@ static bool known_keys(json_object *object, const char *const *own, GError **err
     return mux_json_known(object, (const char *const *)known, error);
 }
 
+static bool read_buffers(json_object *limits, MuxBufferLimits *buffers, GError **error)
+{
+    guint64 count = buffers->buffers;
+
+    if (!mux_json_number(limits, "buffers", 0, MUX_BUFFERS_MOST, &count, error) ||
+        !mux_json_number(limits, "buffer_bytes", MUX_BUFFER_LEAST, BYTES_MAX, &buffers->bytes,
+                         error))
+        return false;
+    buffers->buffers = (guint32)count;
+    return true;
+}
+
 static bool read_numbers(json_object *limits, MuxConfig *config, GError **error)
 {
-    static const char *const known[] = {"channels", "budget_bytes", "user_channels", "user_bytes",
-                                        NULL};
+    static const char *const known[] = {
+        "channels", "budget_bytes", "user_channels", "user_bytes", "buffers", "buffer_bytes", NULL};
     guint64 channels = 0, budget = 0, user_channels = 0, user_bytes = 0;
 
     if (!mux_json_known(limits, known, error) ||
         !mux_json_number(limits, "channels", 1, CHANNELS_MAX, &channels, error) ||
         !mux_json_number(limits, "budget_bytes", 1 << 20, BYTES_MAX, &budget, error) ||
         !mux_json_number(limits, "user_channels", 1, CHANNELS_MAX, &user_channels, error) ||
-        !mux_json_number(limits, "user_bytes", 1 << 16, BYTES_MAX, &user_bytes, error))
+        !mux_json_number(limits, "user_bytes", 1 << 16, BYTES_MAX, &user_bytes, error) ||
+        !read_buffers(limits, &config->buffers, error))
         return false;
     guint64 least = (channels ? channels : MUX_CHANNELS_DEFAULT) * MUX_BUDGET_LEAST;
     if (budget && budget < least) {
@@ -82,7 +96,8 @@ bool mux_config_read(json_object *object, const char *const *own, MuxConfig *ret
 {
     MuxConfig config = {
         .access = MUX_ACCESS(0666),
-        .users = {.channels = MUX_USER_CHANNELS_DEFAULT, .bytes = MUX_BUDGET_DEFAULT / 2}};
+        .users = {.channels = MUX_USER_CHANNELS_DEFAULT, .bytes = MUX_BUDGET_DEFAULT / 2},
+        .buffers = {.buffers = MUX_BUFFERS_DEFAULT, .bytes = MUX_BUFFER_BYTES_DEFAULT}};
 
     if (!known_keys(object, own, error) ||
         !mux_json_string(object, "socket", &config.socket, error) ||

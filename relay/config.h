@@ -11,6 +11,7 @@
 #include "access.h"
 #include "policy.h"
 #include "proto/session.h"
+#include "relay.h"
 #include "users.h"
 
 typedef struct MuxConfig {
@@ -18,6 +19,7 @@ typedef struct MuxConfig {
     MuxAccess access;              // to the socket
     MuxLimits limits;              // of each link
     MuxUserLimits users;           // of each user but root
+    MuxBufferLimits buffers;       // of each link
     MuxPolicy *policy;             // owned; NULL: not there
     json_object *rules;            // what it was made of, lent by the object; NULL: not there
     json_object *expose;           // lent by the object; NULL: not there

@@ -16,10 +16,12 @@ struct MuxControl {
     MuxAsker *asker;     // to whom it is counted
     GByteArray *request; // up to the line's end, and maybe beyond
     MuxBacklog answer;
-    unsigned topics; // that it subscribed to
-    guint lost;      // events that it did not read in time
-    bool lossy;      // …which it has not been told yet
-    bool full;       // its socket took no descriptor more
+    unsigned topics;   // that it subscribed to
+    char *application; // whose buffers it wants to hear of; NULL: all
+    bool subscribed;   // just now: it is to be told what there is
+    guint lost;        // events that it did not read in time
+    bool lossy;        // …which it has not been told yet
+    bool full;         // its socket took no descriptor more
 };
 
 struct MuxControls {

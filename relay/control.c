@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "buffer-events.h"
+#include "events.h"
 #include "greeting.h"
 #include "json.h"
 #include "link.h"
@@ -87,6 +89,7 @@ static size_t cost(const MuxRelay *relay, json_object *request)
     const char *verb = NULL;
     (void)mux_json_string(request, "verb", &verb, NULL);
     bool services = g_strcmp0(verb, "services") == 0, status = g_strcmp0(verb, "status") == 0;
+    bool buffers = g_strcmp0(verb, "buffers") == 0 || g_strcmp0(verb, "events") == 0;
     size_t things = services ? mux_services_count(relay->services) : 0, bytes = 0;
 
     for (guint i = 0; i < relay->links->len; i++) {
@@ -94,6 +97,7 @@ static size_t cost(const MuxRelay *relay, json_object *request)
         things += services ? mux_remotes_count(link->remotes) : 0;
         bytes += services ? mux_remotes_bytes(link->remotes) : 0;
         things += status ? mux_link_channels(link) : 0;
+        bytes += buffers ? (size_t)mux_buffers_count(link) * MUX_BUFFER_TEXT_MAX : 0;
     }
     return 1 + things / THINGS_A_TOKEN + bytes / BYTES_A_TOKEN;
 }
@@ -128,6 +132,9 @@ static bool answer_line(MuxControl *control)
     guint length = (guint)(end - request->data);
     json_object *object = mux_json_parse((const char *)request->data, length, &error);
     mux_control_put(control, answer(control, object, error));
+    if (control->subscribed && control->topics & MUX_TOPIC_BUFFERS)
+        mux_event_buffers_present(control);
+    control->subscribed = false;
     json_object_put(object);
     g_byte_array_remove_range(request, 0, length + 1);
     return true;
@@ -198,6 +205,7 @@ static void control_free(MuxControl *control)
     mux_asker_leave(&controls->askers, control->asker);
     mux_backlog_clear(&control->answer);
     mux_peer_clear(&control->peer);
+    g_free(control->application);
     g_free(control);
 }
 
@@ -290,9 +298,12 @@ const MuxPeer *mux_control_peer(const MuxControl *control)
     return &control->peer;
 }
 
-void mux_control_subscribe(MuxControl *control, unsigned topics)
+void mux_control_subscribe(MuxControl *control, unsigned topics, const char *application)
 {
     control->topics = topics;
+    control->subscribed = true;
+    g_free(control->application);
+    control->application = g_strdup(application);
     update_topics(control->controls);
 }
 

@@ -28,11 +28,21 @@ void mux_control_add(MuxControls *controls, int fd, bool answers, MuxPeer *peer)
 
 // --- events for subscribers
 
+// Some want to hear of all buffers, some of those of one application.
+typedef enum MuxListeners {
+    MUX_LISTENERS_ALL,    // all whom it concerns
+    MUX_LISTENERS_OF_ANY, // only those who want to hear of all
+    MUX_LISTENERS_OF_ONE, // only those who want to hear of that application's
+} MuxListeners;
+
 // Who may see an event, and how much of it.
 typedef struct MuxAudience {
     const char *service; // only those whom the policy lets open it; NULL: everybody
     const char *name;    // what "service" is for the owner and for privileged users; NULL: the same
     uid_t owner;
+    const struct MuxBuffer *buffer; // only those who may open it; NULL: everybody
+    MuxListeners listeners;         // and of those only these
+    const char *application;        // the buffer's, or NULL
 } MuxAudience;
 
 // Whether anybody subscribes to that topic (events.h).
@@ -41,6 +51,10 @@ bool mux_controls_want(const MuxControls *controls, unsigned topic);
 void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *event,
                           const MuxAudience *audience);
 
+// The same for one of them, in two steps.
+bool mux_control_may_see(const MuxControl *control, const MuxAudience *audience);
+void mux_control_tell(MuxControl *control, json_object *event);
+
 // What subscribers of that topic know may not be so any more: they are told that events are lost.
 void mux_controls_ask_anew(MuxControls *controls, unsigned topic);
 
@@ -48,7 +62,8 @@ void mux_controls_ask_anew(MuxControls *controls, unsigned topic);
 
 MuxRelay *mux_control_relay(const MuxControl *control);
 const MuxPeer *mux_control_peer(const MuxControl *control);
-void mux_control_subscribe(MuxControl *control, unsigned topics);
+// `application`: of buffers, only those with that property; NULL: all.
+void mux_control_subscribe(MuxControl *control, unsigned topics, const char *application);
 // Whether the policy lets its user register a service of that name.
 bool mux_control_may_register(const MuxControl *control, const char *service);
 // How many services the same user's connections have registered.

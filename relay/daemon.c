@@ -20,6 +20,7 @@
 #include "discovery.h"
 #include "events.h"
 #include "expose.h"
+#include "handle.h"
 #include "json.h"
 #include "link.h"
 #include "log.h"
@@ -118,7 +119,7 @@ static void apply_policy(MuxDaemon *daemon, MuxConfig *config)
     if (json_object_equal(daemon->rules, config->rules))
         return;
     // What users may open, and so what they are told of, is another.
-    mux_controls_ask_anew(daemon->relay.controls, MUX_TOPIC_SERVICES);
+    mux_controls_ask_anew(daemon->relay.controls, MUX_TOPIC_SERVICES | MUX_TOPIC_BUFFERS);
     json_object_put(daemon->rules);
     daemon->rules = json_object_get(config->rules);
 }
@@ -127,6 +128,7 @@ static void put_in_force(MuxDaemon *daemon, MuxConfig *config)
 {
     apply_policy(daemon, config);
     daemon->relay.users = config->users;
+    daemon->relay.buffers = config->buffers;
     apply_socket(daemon, config);
     mux_exposes_commit(daemon->exposes);
     if (!daemon->services_given) {
@@ -254,6 +256,7 @@ static bool start(MuxDaemon *daemon, GError **error)
     relay->role = daemon->kind->role;
     struct rlimit descriptors = mux_process_raise_descriptors(&relay->most_fd);
     relay->controls = mux_controls_new(relay);
+    relay->handles = mux_handles_new(relay);
     relay->services = mux_services_new(&descriptors, on_service_changed, relay);
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
     daemon->exposes = mux_exposes_new(relay);
@@ -271,6 +274,7 @@ static void finish(MuxDaemon *daemon)
     mux_watcher_free(daemon->watcher);
     mux_apps_free(relay->apps);
     mux_exposes_free(daemon->exposes);
+    mux_handles_free(relay->handles);
     mux_controls_free(relay->controls);
     relay->controls = NULL;
     if (daemon->kind->finish)

@@ -23,8 +23,6 @@ MuxDiscovery *mux_discovery_free(MuxDiscovery *discovery);
 void mux_discovery_start(MuxDiscovery *discovery);
 // The other side opened it.
 void mux_discovery_take(MuxDiscovery *discovery, MuxChannel *channel);
-// It could not be opened: the other side does not know it.
-void mux_discovery_refused(MuxDiscovery *discovery);
 // The session is gone, and what was known of the other side with it.
 void mux_discovery_end(MuxDiscovery *discovery);
 

@@ -16,7 +16,9 @@
 #include "discovery.h"
 #include "events.h"
 #include "joint.h"
+#include "memory.h"
 #include "preamble.h"
+#include "probe.h"
 #include "proto/limits.h"
 
 #define BUSY_RETRY_MS 20
@@ -240,16 +242,30 @@ static bool enter_service(MuxJoint *joint)
     return true;
 }
 
+static bool is(const MuxEvent *event, const char *name)
+{
+    return event->size == strlen(name) && memcmp(event->data, name, event->size) == 0;
+}
+
+// A channel that the daemons have with each other.
+static void take_own(MuxLink *link, const MuxEvent *event)
+{
+    const MuxMemoryKind *memory = link->relay->memory;
+
+    if (is(event, MUX_DISCOVERY_NAME))
+        mux_discovery_take(link->discovery, event->channel);
+    else if (is(event, MUX_PROBE_NAME) ? !mux_probe_take(link, event->channel)
+                                       : !is(event, MUX_MEMORY_NAME) || !memory || !memory->take ||
+                                             !memory->take(link, event->channel))
+        mux_channel_close(event->channel, MUX_CODE_NO_SERVICE);
+}
+
 void mux_joint_take(MuxLink *link, const MuxEvent *event)
 {
     const char *name = (const char *)event->data;
 
     if (mux_name_own(name, event->size)) {
-        if (event->size == strlen(MUX_DISCOVERY_NAME) &&
-            memcmp(name, MUX_DISCOVERY_NAME, event->size) == 0)
-            mux_discovery_take(link->discovery, event->channel);
-        else
-            mux_channel_close(event->channel, MUX_CODE_NO_SERVICE);
+        take_own(link, event);
         return;
     }
     MuxJoint *joint = mux_joint_new(link, MUX_JOINT_CONNECTING, name, event->size);

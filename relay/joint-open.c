@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "discovery.h"
 #include "events.h"
 #include "greeting.h"
 #include "joint.h"
@@ -42,8 +41,8 @@ static void refused(MuxJoint *joint, uint32_t code)
     MuxLink *link = joint->link;
 
     if (joint->own) {
-        if (mux_session_is_up(link->session)) // or it is the session that ended
-            mux_discovery_refused(link->discovery);
+        if (joint->lines && mux_session_is_up(link->session)) // or it is the session that ended
+            mux_lines_refused(joint->lines);
         return;
     }
     mux_greeting_refuse(joint->watch.fd, joint->answers, code, joint->name, NULL);
@@ -83,27 +82,32 @@ static MuxJoint *own_new(MuxLink *link, MuxJointState state, const char *name, i
     return joint;
 }
 
-bool mux_joint_open_own(MuxLink *link, const char *name, int fd)
+MuxJoint *mux_joint_open_own(MuxLink *link, const char *name, int fd, MuxLines *lines)
 {
     MuxJoint *joint = own_new(link, MUX_JOINT_OPENING, name, fd);
     const MuxOpening opening = {
         .name = name, .length = strlen(name), .nonce = mux_link_nonce(), .user = joint};
 
-    if (joint->watch.fd >= 0 && mux_session_open(link->session, &opening, &joint->channel) == 0)
-        return true;
+    if (joint->watch.fd >= 0 && mux_session_open(link->session, &opening, &joint->channel) == 0) {
+        joint->lines = lines;
+        return joint;
+    }
     mux_joint_free(joint, MUX_CODE_CLOSED);
-    return false;
+    return NULL;
 }
 
-void mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd)
+MuxJoint *mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd,
+                             MuxLines *lines)
 {
     MuxJoint *joint = own_new(link, MUX_JOINT_CONNECTING, name, fd);
 
     joint->channel = channel;
     if (joint->watch.fd < 0) {
         mux_joint_free(joint, MUX_CODE_LIMIT);
-        return;
+        return NULL;
     }
+    joint->lines = lines;
     mux_channel_accept(channel, joint);
     mux_joint_settle(joint);
+    return joint;
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "events.h"
+#include "regions.h"
 
 #define PIECES 64
 
@@ -30,6 +31,7 @@ MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, si
     MuxJoint *joint = g_new0(MuxJoint, 1);
 
     joint->link = link;
+    joint->backlog.session = link->session;
     joint->state = (uint8_t)state;
     joint->name = g_strndup(name, length);
     joint->since_us = mux_loop_now(link->relay->loop);
@@ -60,6 +62,8 @@ static void uncount(MuxJoint *joint)
     link->sockets--;
     link->relay->sockets--;
     link->own -= joint->own;
+    if (joint->lines)
+        mux_lines_left(joint->lines);
     mux_user_leave(link->users, joint->user);
     if (joint->service) {
         joint->use->channels--;
@@ -74,6 +78,8 @@ static void end(MuxJoint *joint, uint32_t code, bool reset)
             reset ? mux_code_name(code) : "done");
     if (joint->state == MUX_JOINT_JOINED)
         mux_event_channel_closed(joint, code, !reset);
+    if (joint->known)
+        *joint->known = NULL;
     close_socket(joint, reset);
     if (joint->retry)
         g_source_remove(joint->retry);
@@ -143,6 +149,8 @@ static size_t write_pieces(MuxJoint *joint, const struct iovec *pieces, size_t n
     if (written >= 0)
         return (size_t)written;
     mux_watch_drained(&joint->watch, EPOLLOUT);
+    if (errno == EFAULT)
+        mux_regions_fault(joint->link);
     if (errno != EAGAIN && errno != EINTR)
         go_deaf(joint);
     return 0;
@@ -164,7 +172,21 @@ static void flush_backlog(MuxJoint *joint)
         (void)shutdown(joint->watch.fd, SHUT_WR);
 }
 
-void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, size_t n)
+// What the socket did not take of a piece waits, where it lies if that is a slot.
+static void keep(MuxJoint *joint, const struct iovec *piece, uint64_t slot, size_t written)
+{
+    const char *rest = (const char *)piece->iov_base + written;
+    size_t size = piece->iov_len - written;
+
+    if (slot && size > 0)
+        mux_backlog_append_slot(&joint->backlog, rest, size, slot);
+    else if (slot)
+        mux_session_give(joint->link->session, slot);
+    else
+        mux_backlog_append(&joint->backlog, rest, size);
+}
+
+void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, const uint64_t *slots, size_t n)
 {
     size_t written = 0, size = 0;
 
@@ -180,8 +202,7 @@ void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, size_t n)
     for (size_t i = 0; i < n; i++) {
         size_t skip = MIN(written, pieces[i].iov_len);
         written -= skip;
-        mux_backlog_append(&joint->backlog, (const char *)pieces[i].iov_base + skip,
-                           pieces[i].iov_len - skip);
+        keep(joint, &pieces[i], slots[i], skip);
     }
     want(joint);
 }
@@ -228,6 +249,9 @@ size_t mux_joint_turn(MuxJoint *joint, void *base, size_t size, bool *ret_more)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         drained(joint);
+    } else if (n < 0 && errno == EFAULT) {
+        mux_regions_fault(joint->link);
+        *ret_more = true;
     } else if (n < 0 && joint->tcp) {
         joint->broken = true;
     } else {

@@ -8,9 +8,12 @@
 #include <stdbool.h>
 
 #include "backlog.h"
+#include "lines.h"
 #include "link.h"
 #include "loop.h"
 #include "services.h"
+
+typedef struct MuxJoint MuxJoint;
 
 typedef enum MuxJointState {
     MUX_JOINT_CONNECTING, // the handler is not connected yet
@@ -18,7 +21,7 @@ typedef enum MuxJointState {
     MUX_JOINT_JOINED,
 } MuxJointState;
 
-typedef struct MuxJoint {
+struct MuxJoint {
     MuxWatch watch; // owns the socket
     MuxList node;   // in its link
     MuxLink *link;
@@ -32,6 +35,8 @@ typedef struct MuxJoint {
     guint retry;      // GLib source: the handler's queue was full
     MuxCaller caller; // who opened it
     MuxUser *user;    // to whom it is counted; NULL for root, and on the handler's side
+    MuxLines *lines;  // the daemon's end, if it is the daemon's and still there
+    MuxJoint **known; // who else points at it, and is to do so no longer; or NULL
     uint8_t state;    // MuxJointState
     uint8_t answers;  // MuxAnswers: what the app is told
     bool own;         // the daemon's: neither counted nor shown
@@ -41,7 +46,7 @@ typedef struct MuxJoint {
     bool eof;     // nothing more comes from the socket, and FIN was said
     bool fin;     // nothing more comes from the channel
     bool deaf;    // the socket takes nothing more
-} MuxJoint;
+};
 
 // For the two that make joints, apps.c and handler.c: an unsettled joint without a socket.
 MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, size_t length);
@@ -51,10 +56,12 @@ void mux_joint_settle(MuxJoint *joint);
 void mux_joint_free(MuxJoint *joint, uint32_t code);
 
 // A channel whose local end is the daemon itself, with `fd`, which becomes the joint's; these two
-// are for discovery.c. Opens it; false when that is not possible, with `fd` closed.
-bool mux_joint_open_own(MuxLink *link, const char *name, int fd);
-// Accepts it.
-void mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd);
+// are for lines.c, which is told when the joint is gone. Opens it; NULL when that is not possible,
+// with `fd` closed.
+MuxJoint *mux_joint_open_own(MuxLink *link, const char *name, int fd, MuxLines *lines);
+// Accepts it; or refuses it, NULL, when that is not possible, with `fd` closed.
+MuxJoint *mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, int fd,
+                             MuxLines *lines);
 
 // --- what its link calls
 
@@ -62,15 +69,16 @@ void mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *name, in
 // it.
 void mux_joint_take(MuxLink *link, const MuxEvent *event);
 void mux_joint_accepted(MuxJoint *joint);
-// Bytes of the channel, in `n` pieces. The joint stays, whatever happens.
-void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, size_t n);
+// Bytes of the channel, in `n` pieces, which lie in these slots, or 0. The joint stays, whatever
+// happens.
+void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, const uint64_t *slots, size_t n);
 // These may end the joint.
 void mux_joint_fin(MuxJoint *joint);
 void mux_joint_stop(MuxJoint *joint);
 void mux_joint_reset(MuxJoint *joint, uint32_t code);
 // Its time to be joined is over.
 void mux_joint_expire(MuxJoint *joint);
-// Reads into the batch. Returns how much; *ret_more: there may be more at once.
+// Reads into the batch, or into a slot. Returns how much; *ret_more: there may be more at once.
 size_t mux_joint_turn(MuxJoint *joint, void *base, size_t size, bool *ret_more);
 // The turn is over: the joint ends now if that was its last.
 void mux_joint_turned(MuxJoint *joint);

@@ -10,6 +10,7 @@
 
 #include "discovery.h"
 #include "events.h"
+#include "memory.h"
 #include "proto/frame.h"
 #include "proto/limits.h"
 
@@ -103,6 +104,8 @@ void mux_link_session_ended(MuxLink *link, const char *why, const char *detail)
     link->end.channels = link->closed;
     link->closed = 0;
     mux_discovery_end(link->discovery);
+    if (link->relay->memory && link->relay->memory->down)
+        link->relay->memory->down(link);
     mux_event_link_down(link);
     mux_link_log(link, G_LOG_LEVEL_MESSAGE, "session ended: %s (%u channels closed)", link->end.why,
                  link->end.channels);

@@ -18,11 +18,17 @@
 #include "events.h"
 #include "joint.h"
 #include "link-session.h"
+#include "memory.h"
+#include "probe.h"
 #include "proto/limits.h"
+#include "regions.h"
 #include "remotes.h"
 
 #define SPAWNS_BURST      256
 #define SPAWNS_PER_SECOND 200
+
+// @services, @memory and @probe.
+#define OWN_CHANNELS 3
 
 #define PIECES          64
 #define READS_A_TURN    4 // of up to MUX_INPUT_SIZE: then the other links have their turn
@@ -33,13 +39,14 @@
 typedef struct Gather {
     MuxJoint *joint;
     struct iovec pieces[PIECES];
+    uint64_t slots[PIECES];
     size_t n;
 } Gather;
 
 static void flush(Gather *gather)
 {
     if (gather->n > 0)
-        mux_joint_data(gather->joint, gather->pieces, gather->n);
+        mux_joint_data(gather->joint, gather->pieces, gather->slots, gather->n);
     gather->n = 0;
 }
 
@@ -48,6 +55,7 @@ static void gather_data(Gather *gather, const MuxEvent *event)
     if (gather->joint != event->user || gather->n == PIECES)
         flush(gather);
     gather->joint = event->user;
+    gather->slots[gather->n] = event->slot;
     gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
 }
 
@@ -87,8 +95,11 @@ static void on_event(MuxLink *link, const MuxEvent *event)
     case MUX_EVENT_UP:
         mux_link_session_up(link);
         mux_discovery_start(link->discovery);
+        if (link->relay->memory && link->relay->memory->up)
+            link->relay->memory->up(link);
         break;
     case MUX_EVENT_DOWN:
+        mux_regions_end(link);
         mux_link_session_down(link, event);
         break;
     case MUX_EVENT_REJECT:
@@ -100,6 +111,9 @@ static void on_event(MuxLink *link, const MuxEvent *event)
         break;
     case MUX_EVENT_HEARD:
         mux_link_log(link, G_LOG_LEVEL_MESSAGE, "the other end is heard again");
+        break;
+    case MUX_EVENT_NOTICE:
+        mux_buffers_notice(link, event);
         break;
     case MUX_EVENT_DATA: // gathered
     case MUX_EVENT_NONE:
@@ -186,6 +200,7 @@ static void fill_batch(MuxLink *link)
         size_t n = mux_joint_turn(turn.user, turn.base, turn.size, &more);
         mux_session_turn_done(link->session, &turn, n, more);
         mux_joint_turned(turn.user);
+        mux_regions_check(link);
     }
 }
 
@@ -279,14 +294,17 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     mux_list_init(&link->unsettled);
     link->users = mux_users_new();
     link->remotes = mux_remotes_new(link);
+    link->regions = mux_regions_new(link);
     link->discovery = mux_discovery_new(link);
+    link->buffers = mux_buffers_new(link);
     mux_job_init(&link->pump, on_pump);
     link->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(link->timer, NULL, link, NULL);
     g_source_attach(link->timer, NULL);
     MuxLimits limits = relay->limits;
-    // The daemon's own channel comes on top of those that are configured.
-    limits.channels = (limits.channels ? limits.channels : MUX_CHANNELS_DEFAULT) + 1;
+    // The daemon's own channels come on top of those that are configured.
+    limits.channels = (limits.channels ? limits.channels : MUX_CHANNELS_DEFAULT) + OWN_CHANNELS;
+    limits.own = OWN_CHANNELS;
     limits.seed = mux_link_random();
     if (mux_session_new(relay->role, &limits, &link->session) < 0)
         g_error("out of memory");
@@ -303,11 +321,18 @@ MuxLink *mux_link_free(MuxLink *link)
 {
     if (!link)
         return NULL;
+    const MuxRelay *relay = link->relay;
     link->port = mux_port_free(link->port);
     mux_session_stop(link->session);
     drain_events(link);
+    mux_buffers_end(link->buffers);
+    if (relay->memory && relay->memory->free)
+        relay->memory->free(link);
+    mux_buffers_free(link->buffers);
     mux_discovery_free(link->discovery);
     mux_remotes_free(link->remotes);
+    mux_sink_free(link->sink);
+    mux_regions_free(link->regions);
     g_hash_table_unref(link->users);
     mux_job_cancel(&link->pump);
     mux_session_free(link->session);

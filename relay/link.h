@@ -30,6 +30,10 @@ struct MuxLink {
     uint64_t armed_us; // when the timer fires; UINT64_MAX: never
     struct MuxDiscovery *discovery;
     struct MuxRemotes *remotes;
+    struct MuxBuffers *buffers;
+    void *memory; // the daemon's, for that (memory.h)
+    struct MuxRegions *regions;
+    struct MuxSink *sink;     // of the other side's measuring; or NULL
     GHashTable *users;        // of this machine, who have channels
     guint32 sockets;          // of its channels
     unsigned own;             // channels of the daemon's own

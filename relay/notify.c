@@ -13,21 +13,43 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void mux_notify(const char *state)
+#include "pass.h"
+
+// Connected, so that a descriptor can be passed. -1: nobody asked to be told.
+static int connect_to(const char *path)
 {
-    const char *path = g_getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path))
-        return;
+        return -1;
     memcpy(address.sun_path, path, strlen(path));
     if (path[0] == '@') // an abstract socket
         address.sun_path[0] = '\0';
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, length) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void mux_notify(const char *state)
+{
+    mux_notify_fd(state, -1);
+}
+
+void mux_notify_fd(const char *state, int fd)
+{
+    const struct iovec text = {(void *)state, strlen(state)};
+    int socket = connect_to(g_getenv("NOTIFY_SOCKET"));
+
+    if (socket < 0)
         return;
-    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
-    close(fd);
+    if (fd < 0)
+        (void)send(socket, text.iov_base, text.iov_len, MSG_NOSIGNAL);
+    else
+        (void)mux_pass(socket, &text, 1, fd);
+    close(socket);
 }

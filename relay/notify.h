@@ -6,3 +6,5 @@
 
 // `state` is for example "READY=1". No effect when nobody asked to be told.
 void mux_notify(const char *state);
+// The same, with a descriptor, which stays the caller's: "FDSTORE=1". -1: without.
+void mux_notify_fd(const char *state, int fd);

@@ -14,7 +14,8 @@
 #include "proto/limits.h"
 #include "proto/name.h"
 
-#define OTHERS "*" // the entry for services without one
+#define OTHERS  "*" // the entry for services without one
+#define BUFFERS "@buffers"
 
 typedef struct Rule {
     GArray *users, *groups; // of guint32; NULL: the key is not there
@@ -74,11 +75,14 @@ static bool read_registering(json_object *object, Rule *rule, GError **error)
     return false;
 }
 
-static bool read_entry(json_object *object, Entry *entry, GError **error)
+static bool read_entry(json_object *object, const char *name, Entry *entry, GError **error)
 {
     static const char *const known[] = {"users", "groups", "register", NULL};
+    static const char *const of_buffers[] = {"users", "groups", NULL};
+    bool buffers = strcmp(name, BUFFERS) == 0;
 
-    return mux_json_known(object, known, error) && read_rule(object, &entry->rule, error) &&
+    return mux_json_known(object, buffers ? of_buffers : known, error) &&
+           read_rule(object, &entry->rule, error) &&
            read_registering(object, &entry->registering, error);
 }
 
@@ -86,11 +90,13 @@ static bool check_name(const char *name, GError **error)
 {
     size_t length = strlen(name), service;
 
-    if (strcmp(name, OTHERS) == 0 || (mux_name_valid(name, length, &service) && service == length))
+    if (strcmp(name, OTHERS) == 0 || strcmp(name, BUFFERS) == 0 ||
+        (mux_name_valid(name, length, &service) && service == length))
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "\"%s\" is no service: write a name of 1 to %d of A-Z a-z 0-9 . _ -, or \"*\"",
-                name, MUX_SERVICE_MAX);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "\"%s\" is no service: write a name of 1 to %d of A-Z a-z 0-9 . _ -, \"*\" or \"@buffers\"",
+        name, MUX_SERVICE_MAX);
     return false;
 }
 
@@ -102,7 +108,7 @@ static bool add_entry(MuxPolicy *policy, json_object *object, const char *name, 
         return false;
     Entry *entry = g_new0(Entry, 1);
     g_hash_table_insert(policy->entries, g_strdup(name), entry);
-    if (read_entry(value, entry, error))
+    if (read_entry(value, name, entry, error))
         return true;
     g_prefix_error(error, "\"%s\": ", name);
     return false;

@@ -15,9 +15,9 @@ typedef struct MuxPolicy MuxPolicy;
 
 typedef enum MuxPolicyAction { MUX_POLICY_OPEN, MUX_POLICY_REGISTER } MuxPolicyAction;
 
-// {"SERVICE" or "*": {"users": […], "groups": […], "register": {"users": […], "groups": […]}}, …}.
-// Users and groups become numbers here. NULL with an error that names the key, and whom there is
-// not.
+// {"SERVICE", "@buffers" or "*": {"users": […], "groups": […], "register": {"users": […], "groups":
+// […]}}, …}. Users and groups become numbers here. NULL with an error that names the key, and whom
+// there is not.
 MuxPolicy *mux_policy_new(json_object *object, GError **error);
 // NULL is fine; returns NULL.
 MuxPolicy *mux_policy_free(MuxPolicy *policy);

@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "listener.h"
+#include "pass.h"
 
 #define RETRY_MS 250 // one connect() on a path that is not there costs microseconds
 
@@ -305,13 +307,31 @@ size_t mux_port_read(MuxPort *port, void *base, size_t size)
     return 0;
 }
 
+bool mux_port_is_up(const MuxPort *port)
+{
+    return port->state == PORT_UP;
+}
+
+static ssize_t write_pipe(MuxPort *port, const void *base, size_t size, int fd)
+{
+    if (port->kind == PORT_DEVICE)
+        return write(port->watch.fd, base, size);
+    if (fd < 0)
+        return send(port->watch.fd, base, size, MSG_NOSIGNAL);
+    return mux_pass(port->watch.fd, &(struct iovec){(void *)base, size}, 1, fd);
+}
+
 size_t mux_port_write(MuxPort *port, const void *base, size_t size)
+{
+    return mux_port_write_fd(port, base, size, -1);
+}
+
+size_t mux_port_write_fd(MuxPort *port, const void *base, size_t size, int fd)
 {
     if (port->state != PORT_UP || !(port->watch.ready & EPOLLOUT))
         return 0;
 
-    ssize_t n = port->kind == PORT_DEVICE ? write(port->watch.fd, base, size)
-                                          : send(port->watch.fd, base, size, MSG_NOSIGNAL);
+    ssize_t n = write_pipe(port, base, size, fd);
     if (n > 0)
         return (size_t)n;
     mux_watch_drained(&port->watch, EPOLLOUT);

@@ -41,3 +41,8 @@ const char *mux_port_state(const MuxPort *port);
 // and `down` is called at the end of the turn.
 size_t mux_port_read(MuxPort *port, void *base, size_t size);
 size_t mux_port_write(MuxPort *port, const void *base, size_t size);
+// The same, to a unix socket, with a descriptor, which goes with the first byte that is written and
+// stays the caller's.
+size_t mux_port_write_fd(MuxPort *port, const void *base, size_t size, int fd);
+// Whether bytes can go both ways.
+bool mux_port_is_up(const MuxPort *port);

@@ -7,6 +7,8 @@
 
 #include <fcntl.h>
 #include <glib.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_KEPT 64
@@ -31,4 +33,20 @@ struct rlimit mux_process_raise_descriptors(int *ret_most)
     int most = (int)MIN(good ? raised.rlim_cur : before.rlim_cur, G_MAXINT);
     *ret_most = most - MIN(DESCRIPTORS_KEPT, most / 4);
     return before;
+}
+
+// libc has no function for these two.
+void mux_process_drop_sight(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    const unsigned bit = CAP_TO_MASK(CAP_SYS_PTRACE);
+
+    if (syscall(SYS_capget, &header, data) < 0)
+        return;
+    struct __user_cap_data_struct *of = &data[CAP_TO_INDEX(CAP_SYS_PTRACE)];
+    of->effective &= ~bit;
+    of->permitted &= ~bit;
+    of->inheritable &= ~bit;
+    (void)syscall(SYS_capset, &header, data);
 }

@@ -15,3 +15,7 @@ void mux_process_fill_standard_descriptors(void);
 // Returns what the limit was, and the number from which on descriptors are kept for the daemon
 // itself.
 struct rlimit mux_process_raise_descriptors(int *ret_most);
+
+// In a child, before exec(): it may not look into other processes, even when this daemon may. (With
+// "no new privileges"; otherwise a program of root's may do all again.)
+void mux_process_drop_sight(void);

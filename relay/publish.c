@@ -6,9 +6,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "buffers.h"
 #include "control-private.h"
+#include "pass.h"
 #include "policy.h"
 
 // Of events, for one client.
@@ -54,8 +55,25 @@ bool mux_controls_want(const MuxControls *controls, unsigned topic)
     return controls && controls->topics & topic;
 }
 
-static bool may_see(const MuxControl *control, const MuxAudience *audience)
+static bool listens(const MuxControl *control, const MuxAudience *audience)
 {
+    bool fits = g_strcmp0(control->application, audience->application) == 0;
+
+    switch (audience->listeners) {
+    case MUX_LISTENERS_ALL:
+        return !control->application || fits;
+    case MUX_LISTENERS_OF_ANY:
+        return !control->application;
+    case MUX_LISTENERS_OF_ONE:
+        break;
+    }
+    return control->application && fits;
+}
+
+bool mux_control_may_see(const MuxControl *control, const MuxAudience *audience)
+{
+    if (audience && audience->buffer)
+        return mux_buffer_may_open(audience->buffer, &control->peer) && listens(control, audience);
     return !audience || !audience->service ||
            mux_policy_allows(control->controls->relay->policy, MUX_POLICY_OPEN, audience->service,
                              strlen(audience->service), &control->peer);
@@ -84,34 +102,22 @@ void mux_controls_publish(MuxControls *controls, unsigned topic, json_object *ev
     const Line line = line_of(event), whole_line = line_of(whole);
     for (MuxList *node = controls->list.next; node != &controls->list; node = node->next) {
         MuxControl *control = mux_container(node, MuxControl, node);
-        if (control->topics & topic && may_see(control, audience))
+        if (control->topics & topic && mux_control_may_see(control, audience))
             put_event(control, whole && sees_name(control, audience) ? &whole_line : &line);
     }
     json_object_put(whole);
     json_object_put(event);
 }
 
-// --- for registrants
-
-static ssize_t send_with(int socket, const char *text, size_t length, int fd)
+void mux_control_tell(MuxControl *control, json_object *event)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec pieces[] = {{(void *)text, length}, {(void *)"\n", 1}};
-    struct msghdr message = {.msg_iov = pieces,
-                             .msg_iovlen = 2,
-                             .msg_control = control.space,
-                             .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    const Line line = line_of(event);
 
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &fd, sizeof(int));
-    return sendmsg(socket, &message, MSG_NOSIGNAL);
+    put_event(control, &line);
+    json_object_put(event);
 }
+
+// --- for registrants
 
 bool mux_control_takes(const MuxControl *control)
 {
@@ -122,7 +128,8 @@ int mux_control_hand(MuxControl *control, json_object *event, int fd)
 {
     size_t length;
     const char *text = mux_control_text(event, &length);
-    ssize_t n = send_with(control->watch.fd, text, length, fd);
+    const struct iovec pieces[] = {{(void *)text, length}, {(void *)"\n", 1}};
+    ssize_t n = mux_pass(control->watch.fd, pieces, 2, fd);
     int r = n >= 0 ? 0 : errno == EAGAIN ? MUX_CONTROL_BUSY : -errno;
 
     if (r == MUX_CONTROL_BUSY) {

@@ -15,6 +15,13 @@ typedef struct MuxServices MuxServices;
 typedef struct MuxPolicy MuxPolicy;
 typedef struct MuxControls MuxControls;
 typedef struct MuxApps MuxApps;
+typedef struct MuxHandles MuxHandles;
+
+// The buffers that each link may have; each user but root of his side may have half of that.
+typedef struct MuxBufferLimits {
+    guint32 buffers;
+    guint64 bytes;
+} MuxBufferLimits;
 
 typedef struct MuxRelay {
     MuxRole role;
@@ -29,6 +36,10 @@ typedef struct MuxRelay {
     int most_fd;     // descriptors from this number on are kept for the daemon itself, so that
                      // channels cannot take those that ports and control connections need
     MuxApps *apps;   // the socket that this side's programs connect to
+    const struct MuxMemoryKind *memory; // what this daemon does for memory; NULL: nothing
+    void *memory_user;                  // the daemon's own, for that
+    MuxBufferLimits buffers;            // of each link
+    MuxHandles *handles;                // programs' connections to buffers
 } MuxRelay;
 
 // "guestmux" or "hostmux".

@@ -10,7 +10,9 @@
 #include "discovery.h"
 #include "joint.h"
 #include "link.h"
+#include "memory.h"
 #include "preamble.h"
+#include "regions.h"
 
 #define SHOWN_MAX 160
 
@@ -123,7 +125,18 @@ static json_object *session_json(const MuxSessionInfo *info)
     return object;
 }
 
-static json_object *link_json(const MuxLink *link, bool channels, const MuxPeer *viewer)
+static json_object *memory_json(MuxLink *link)
+{
+    const MuxMemoryKind *kind = link->relay->memory;
+    json_object *object = kind && kind->status ? kind->status(link) : NULL;
+
+    if (!object)
+        object = json_object_new_object();
+    mux_regions_json(link, object);
+    return object;
+}
+
+static json_object *link_json(MuxLink *link, bool channels, const MuxPeer *viewer)
 {
     json_object *object = json_object_new_object();
     MuxSessionInfo info;
@@ -142,6 +155,7 @@ static json_object *link_json(const MuxLink *link, bool channels, const MuxPeer 
     add_number(object, "refused", link->refused);
     add_number(object, "channels_open", mux_link_channels(link));
     json_object_object_add(object, "peer", mux_discovery_peer_json(link->discovery));
+    json_object_object_add(object, "memory", memory_json(link));
     if (channels)
         json_object_object_add(object, "channels", joints_json(link, viewer));
     return object;

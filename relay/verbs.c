@@ -8,8 +8,10 @@
 
 #include <string.h>
 
+#include "buffer-json.h"
 #include "events.h"
 #include "json.h"
+#include "link.h"
 #include "policy.h"
 #include "preamble.h"
 #include "remotes.h"
@@ -102,12 +104,55 @@ static json_object *verb_services(MuxControl *control, json_object *request)
     return answer;
 }
 
+// --- buffers
+
+static json_object *verb_buffers(MuxControl *control, json_object *request)
+{
+    const MuxRelay *relay = mux_control_relay(control);
+    json_object *answer = good(control), *list = json_object_new_array();
+
+    (void)request;
+    for (guint i = 0; i < relay->links->len; i++) {
+        const MuxLink *link = g_ptr_array_index(relay->links, i);
+        const MuxBuffer *buffer = NULL;
+        while ((buffer = mux_buffers_next(link, buffer)))
+            if (mux_buffer_may_open(buffer, mux_control_peer(control)))
+                json_object_array_add(list, mux_buffer_json(buffer));
+    }
+    json_object_object_add(answer, "buffers", list);
+    return answer;
+}
+
+static json_object *verb_release(MuxControl *control, json_object *request)
+{
+    const MuxPeer *peer = mux_control_peer(control);
+    g_autoptr(GError) error = NULL;
+    MuxBufferError why;
+    const char *name = NULL;
+
+    if (!mux_json_string(request, "buffer", &name, &error))
+        return mux_verb_error("bad-request", error->message);
+    if (!name)
+        return mux_verb_error("bad-request", "\"buffer\" is missing");
+    const MuxLink *link = mux_buffers_link(mux_control_relay(control), &name, &why);
+    if (!link)
+        return mux_verb_error(why.code, why.text);
+    MuxBuffer *buffer = mux_buffers_find(link, name);
+    if (!buffer || !mux_buffer_may_open(buffer, peer))
+        return mux_verb_error("no-buffer", "there is no such buffer");
+    if (!mux_buffer_may_release(buffer, peer))
+        return mux_verb_error("denied",
+                              "it is for its owner to release it, or for root on his side");
+    mux_buffer_release(buffer, "released");
+    return good(control);
+}
+
 // --- events
 
 // 0 when one of them is not a topic.
 static unsigned parse_topics(char **words)
 {
-    static const char *const names[] = {"services", "links", "channels"};
+    static const char *const names[] = {"services", "links", "channels", "buffers"};
     unsigned topics = 0;
 
     for (char **word = words; *word; word++) {
@@ -125,14 +170,17 @@ static json_object *verb_events(MuxControl *control, json_object *request)
 {
     g_autoptr(GError) error = NULL;
     g_auto(GStrv) only = NULL;
+    const char *application = NULL;
 
-    if (!mux_json_strings(request, "only", &only, &error))
+    if (!mux_json_strings(request, "only", &only, &error) ||
+        !mux_json_string(request, "application", &application, &error))
         return mux_verb_error("bad-request", error->message);
     unsigned topics = only ? parse_topics(only) : MUX_TOPICS_ALL;
     if (!topics)
         return mux_verb_error("bad-request",
-                              "\"only\" can have \"services\", \"links\" and \"channels\"");
-    mux_control_subscribe(control, topics);
+                              "\"only\" can have \"services\", \"links\", \"channels\" and "
+                              "\"buffers\"");
+    mux_control_subscribe(control, topics, application);
     return good(control);
 }
 
@@ -214,9 +262,11 @@ static const struct {
     json_object *(*run)(MuxControl *control, json_object *request);
     const char *const *keys; // that it knows; NULL: it checks them itself
 } verbs[] = {
-    {"events", verb_events, (const char *const[]){"verb", "only", NULL}},
+    {"buffers", verb_buffers, (const char *const[]){"verb", NULL}},
+    {"events", verb_events, (const char *const[]){"verb", "only", "application", NULL}},
     {"links", verb_links, (const char *const[]){"verb", NULL}},
     {"register", verb_register, NULL},
+    {"release", verb_release, (const char *const[]){"verb", "buffer", NULL}},
     {"services", verb_services, (const char *const[]){"verb", NULL}},
     {"status", verb_status, (const char *const[]){"verb", NULL}},
     {"unregister", verb_unregister, (const char *const[]){"verb", "service", NULL}},
@@ -234,8 +284,9 @@ json_object *mux_verb_run(MuxControl *control, json_object *request)
     while (i < G_N_ELEMENTS(verbs) && g_strcmp0(verbs[i].name, verb) != 0)
         i++;
     if (i == G_N_ELEMENTS(verbs))
-        return mux_verb_error("no-verb", "\"verb\" must be one of events, links, register, "
-                                         "services, status, unregister, vms");
+        return mux_verb_error("no-verb",
+                              "\"verb\" must be one of buffers, events, links, register, "
+                              "release, services, status, unregister, vms");
     if (verbs[i].keys && !mux_json_known(request, verbs[i].keys, &error))
         return mux_verb_error("bad-request", error->message);
     return verbs[i].run(control, request);

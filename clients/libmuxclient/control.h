@@ -16,6 +16,8 @@
 #define MUX_CLIENT_EVENT_MAX  (256 * 1024)
 #define MUX_CLIENT_ANSWER_MAX (64 * 1024 * 1024)
 
+#define MUX_CLIENT_REQUEST_MAX 65536 // the daemon closes the connection at more
+
 // Opens the control connection. `max` is a line's longest. Results as of mux_client_connect().
 int mux_client_control_open(const char *socket, size_t max, MuxClientDeadline deadline,
                             MuxClientRefusal *ret_refusal, MuxClientLines *ret_lines);

@@ -45,20 +45,25 @@ bool mux_client_over(MuxClientDeadline deadline)
     return deadline != MUX_CLIENT_NEVER && remaining(deadline) == 0;
 }
 
+int mux_client_poll_all(struct pollfd *items, unsigned n, MuxClientDeadline deadline)
+{
+    for (;;) {
+        int64_t left = deadline == MUX_CLIENT_NEVER ? -1 : (remaining(deadline) + 999) / 1000;
+        int ready = poll(items, n, left > INT_MAX ? INT_MAX : (int)left);
+        if (ready > 0)
+            return 0;
+        if (ready == 0 && left <= INT_MAX)
+            return MUX_CLIENT_TIMEOUT;
+        if (ready < 0 && errno != EINTR)
+            return -errno;
+    }
+}
+
 int mux_client_poll(int fd, short events, MuxClientDeadline deadline)
 {
     struct pollfd item = {.fd = fd, .events = events};
 
-    for (;;) {
-        int64_t left = deadline == MUX_CLIENT_NEVER ? -1 : (remaining(deadline) + 999) / 1000;
-        int n = poll(&item, 1, left > INT_MAX ? INT_MAX : (int)left);
-        if (n > 0)
-            return 0;
-        if (n == 0 && left <= INT_MAX)
-            return MUX_CLIENT_TIMEOUT;
-        if (n < 0 && errno != EINTR)
-            return -errno;
-    }
+    return mux_client_poll_all(&item, 1, deadline);
 }
 
 static int limit_connect(int fd, MuxClientDeadline deadline)

@@ -4,6 +4,7 @@
 // Time limits, finding the daemon, and sending to it.
 #pragma once
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,9 @@ bool mux_client_over(MuxClientDeadline deadline);
 // Waits until the descriptor has one of `events`, an error or a hang-up. 0, MUX_CLIENT_TIMEOUT, or
 // a negative errno.
 int mux_client_poll(int fd, short events, MuxClientDeadline deadline);
+
+// The same for several descriptors.
+int mux_client_poll_all(struct pollfd *items, unsigned n, MuxClientDeadline deadline);
 
 // Connects to the daemon; muxclient.h says what `socket` is. The descriptor is the caller's.
 // 0, MUX_CLIENT_TIMEOUT, or a negative errno.

@@ -28,11 +28,15 @@ static const struct {
     {"channel-closed", MUX_CLIENT_EVENT_CHANNEL_CLOSED},
     {"channel-refused", MUX_CLIENT_EVENT_CHANNEL_REFUSED},
     {"lost", MUX_CLIENT_EVENT_LOST},
+    {"buffer-added", MUX_CLIENT_EVENT_BUFFER_ADDED},
+    {"buffer-changed", MUX_CLIENT_EVENT_BUFFER_CHANGED},
+    {"buffer-removed", MUX_CLIENT_EVENT_BUFFER_REMOVED},
 };
 
 void mux_client_event_box_deinit(MuxClientEventBox *box)
 {
     free(box->words);
+    mux_client_buffer_box_deinit(&box->buffer);
     *box = (MuxClientEventBox){0};
 }
 
@@ -90,7 +94,18 @@ static int make_room(MuxClientEventBox *box, size_t size)
     return 0;
 }
 
-int mux_client_event_box_fill(MuxClientEventBox *box, MuxClientJson object)
+static int fill_buffer(MuxClientEventBox *box, MuxClientEvent *event, MuxClientJson buffer,
+                       bool host)
+{
+    if (!mux_client_json_is_object(buffer))
+        return 0;
+    int r = mux_client_buffer_box_fill(&box->buffer, buffer, host);
+    if (r == 0)
+        event->buffer = &box->buffer.info;
+    return r;
+}
+
+int mux_client_event_box_fill(MuxClientEventBox *box, MuxClientJson object, bool host)
 {
     MuxClientEvent event = {0};
 
@@ -107,6 +122,7 @@ int mux_client_event_box_fill(MuxClientEventBox *box, MuxClientJson object)
     event.properties = box->properties;
     event.n_properties = mux_client_words_properties(
         &words, mux_client_json_get(object, "properties"), box->properties);
+    r = fill_buffer(box, &event, mux_client_json_get(object, "buffer"), host);
     box->event = event;
-    return 0;
+    return r;
 }

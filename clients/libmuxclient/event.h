@@ -4,6 +4,7 @@
 // One event, and the memory that it needs.
 #pragma once
 
+#include "buffer-info.h"
 #include "json.h"
 #include "muxclient.h"
 #include "words.h"
@@ -13,10 +14,12 @@ typedef struct MuxClientEventBox {
     MuxClientProperty properties[MUX_CLIENT_PROPERTIES_MAX];
     char *words; // its strings
     size_t room;
+    MuxClientBufferBox buffer;
 } MuxClientEventBox;
 
 // Fine on a box that is all zero.
 void mux_client_event_box_deinit(MuxClientEventBox *box);
 
-// Reads an event, but for its line; it points into the box. 0; -EPROTO if it is none; -ENOMEM.
-int mux_client_event_box_fill(MuxClientEventBox *box, MuxClientJson object);
+// Reads an event of a host's or a guest's daemon, but for its line; it points into the box. 0;
+// -EPROTO if it is none; -ENOMEM.
+int mux_client_event_box_fill(MuxClientEventBox *box, MuxClientJson object, bool host);

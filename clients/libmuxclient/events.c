@@ -14,12 +14,13 @@
 
 struct MuxClientEvents {
     MuxClientLines lines; // the control connection
+    bool host;            // of hostmux
     MuxClientEventBox box;
 };
 
 static void put_request(MuxClientText *text, unsigned which)
 {
-    static const char *const names[] = {"services", "links", "channels"};
+    static const char *const names[] = {"services", "links", "channels", "buffers"};
     const char *before = ",\"only\":[";
 
     mux_client_text_put(text, "{\"verb\":\"events\"");
@@ -30,36 +31,59 @@ static void put_request(MuxClientText *text, unsigned which)
         mux_client_text_put_string(text, names[i]);
         before = ",";
     }
-    mux_client_text_put(text, which & 7 ? "]}\n" : "}\n");
+    mux_client_text_put(text, which & 15 ? "]}\n" : "}\n");
 }
 
-int mux_client_events(const char *socket, unsigned which, int timeout_ms,
-                      MuxClientRefusal *ret_refusal, MuxClientEvents **ret_events)
+// Takes over the request.
+static int subscribe(const char *socket, MuxClientText *request, int timeout_ms,
+                     MuxClientRefusal *ret_refusal, MuxClientEvents **ret_events)
 {
     MuxClientDeadline deadline = mux_client_deadline(timeout_ms);
-    MuxClientText request = {0};
     MuxClientJson answer;
-    int r = 0;
+    int r = request->failed ? -ENOMEM : 0;
 
     MuxClientEvents *events = calloc(1, sizeof(*events));
-    if (!events)
-        return -ENOMEM;
-    events->lines.fd = -1;
-    put_request(&request, which);
-    if (request.failed)
+    if (events)
+        events->lines.fd = -1;
+    else
         r = -ENOMEM;
     if (r == 0)
         r = mux_client_control_open(socket, MUX_CLIENT_EVENT_MAX, deadline, ret_refusal,
                                     &events->lines);
     if (r == 0)
-        r = mux_client_control_ask(&events->lines, request.bytes, request.length, deadline,
+        r = mux_client_control_ask(&events->lines, request->bytes, request->length, deadline,
                                    ret_refusal, &answer);
-    mux_client_text_deinit(&request);
+    if (r == 0)
+        events->host = mux_client_is_host(answer);
+    mux_client_text_deinit(request);
     if (r == 0)
         *ret_events = events;
     else
         mux_client_events_free(events);
     return r;
+}
+
+int mux_client_events(const char *socket, unsigned which, int timeout_ms,
+                      MuxClientRefusal *ret_refusal, MuxClientEvents **ret_events)
+{
+    MuxClientText request = {0};
+
+    put_request(&request, which);
+    return subscribe(socket, &request, timeout_ms, ret_refusal, ret_events);
+}
+
+int mux_client_buffer_events(const char *socket, const char *application, int timeout_ms,
+                             MuxClientRefusal *ret_refusal, MuxClientEvents **ret_events)
+{
+    MuxClientText request = {0};
+
+    mux_client_text_put(&request, "{\"verb\":\"events\",\"only\":[\"buffers\"]");
+    if (application) {
+        mux_client_text_put(&request, ",\"application\":");
+        mux_client_text_put_string(&request, application);
+    }
+    mux_client_text_put(&request, "}\n");
+    return subscribe(socket, &request, timeout_ms, ret_refusal, ret_events);
 }
 
 void mux_client_events_free(MuxClientEvents *events)
@@ -83,7 +107,7 @@ int mux_client_next_event(MuxClientEvents *events, int timeout_ms, const MuxClie
 
     int r = mux_client_control_next(&events->lines, deadline, &object);
     if (r == 0)
-        r = mux_client_event_box_fill(&events->box, object);
+        r = mux_client_event_box_fill(&events->box, object, events->host);
     if (r == 0) {
         events->box.event.line = events->lines.bytes;
         events->box.event.line_length = events->lines.length - 1;

@@ -7,24 +7,9 @@
 #include <string.h>
 
 #include "listener.h"
+#include "properties.h"
 #include "result.h"
 #include "text.h"
-
-#define REQUEST_MAX 65536 // the daemon closes the connection at more
-
-static void put_properties(MuxClientText *text, const MuxClientListenOptions *options)
-{
-    if (options->n_properties == 0)
-        return;
-    mux_client_text_put(text, ",\"properties\":{");
-    for (size_t i = 0; i < options->n_properties; i++) {
-        mux_client_text_put(text, i ? "," : "");
-        mux_client_text_put_string(text, options->properties[i].name);
-        mux_client_text_put(text, ":");
-        mux_client_text_put_string(text, options->properties[i].value);
-    }
-    mux_client_text_put(text, "}");
-}
 
 static void put_vms(MuxClientText *text, const MuxClientListenOptions *options)
 {
@@ -57,7 +42,7 @@ static void put_request(MuxClientText *text, const char *service,
         mux_client_text_put(text, ",\"description\":");
         mux_client_text_put_string(text, options->description);
     }
-    put_properties(text, options);
+    mux_client_properties_put(text, options->properties, options->n_properties);
     put_vms(text, options);
     put_limit(text, "max_channels", options->max_channels);
     put_limit(text, "max_opens_per_second", options->max_opens_per_second);
@@ -78,7 +63,7 @@ int mux_client_listen(const char *socket, const char *service,
     int r = mux_client_listener_new(&listener);
     if (request.failed)
         r = -ENOMEM;
-    else if (request.length > REQUEST_MAX)
+    else if (request.length > MUX_CLIENT_REQUEST_MAX)
         r = mux_client_refuse_here(ret_refusal, MUX_CLIENT_BAD_REQUEST,
                                    "all that is said of the service is too long");
     if (r == 0)

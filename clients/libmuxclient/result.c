@@ -23,11 +23,18 @@ static const struct {
     {MUX_CLIENT_NOT_HERE, "not-here"},
     {MUX_CLIENT_BUSY, "busy"},
     {MUX_CLIENT_TAKEN, "taken"},
+    {MUX_CLIENT_BAD_SIZE, "bad-size"},
+    {MUX_CLIENT_EXISTS, "exists"},
+    {MUX_CLIENT_NO_BUFFER, "no-buffer"},
+    {MUX_CLIENT_NO_MEMORY, "no-memory"},
+    {MUX_CLIENT_UNMAPPABLE, "unmappable"},
+    {MUX_CLIENT_FAILED, "failed"},
     // No code of the daemon's:
     {MUX_CLIENT_OTHER, "other"},
     {MUX_CLIENT_AGAIN, "again"},
     {MUX_CLIENT_CLOSED, "closed"},
     {MUX_CLIENT_UNREGISTERED, "unregistered"},
+    {MUX_CLIENT_GONE, "gone"},
     {0, "ok"},
 };
 

@@ -81,9 +81,7 @@ int muxctl_check_answer(const char *verb, json_object *answer)
                     !ok                         ? "its answer makes no sense"
                     : muxctl_get(error, "text") ? muxctl_word(error, "text")
                                                 : "it gives no reason");
-    if (strcmp(muxctl_word(error, "code"), "busy") == 0)
-        return EXIT_REFUSED + MUX_CLIENT_LIMIT;
-    return EXIT_ERROR;
+    return muxctl_code_status(muxctl_word(error, "code"));
 }
 
 json_object *muxctl_control_answer(int fd, const char *verb)

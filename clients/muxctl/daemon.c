@@ -33,16 +33,40 @@ static int explain_error(const MuxctlOptions *options, const char *what, int err
     return EXIT_NO_DAEMON;
 }
 
+int muxctl_code_status(const char *code)
+{
+    static const struct {
+        const char *code;
+        int status;
+    } known[] = {
+        {"closed", EXIT_REFUSED}, // the channel's code with the number 0
+        {"no-service", EXIT_REFUSED + MUX_CLIENT_NO_SERVICE},
+        {"no-buffer", EXIT_REFUSED + MUX_CLIENT_NO_SERVICE},
+        {"denied", EXIT_REFUSED + MUX_CLIENT_DENIED},
+        {"refused", EXIT_REFUSED + MUX_CLIENT_REFUSED},
+        {"limit", EXIT_REFUSED + MUX_CLIENT_LIMIT},
+        {"busy", EXIT_REFUSED + MUX_CLIENT_LIMIT},
+        {"timeout", EXIT_TIMEOUT},
+        {"link-down", EXIT_REFUSED + MUX_CLIENT_LINK_DOWN},
+        {"bad-name", EXIT_BAD_NAME},
+        {"taken", EXIT_TAKEN},
+        {"exists", EXIT_TAKEN},
+        {"bad-size", EXIT_USAGE},
+        {"no-memory", EXIT_UNSHARED},
+        {"unmappable", EXIT_UNSHARED},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (strcmp(known[i].code, code) == 0)
+            return known[i].status;
+    return EXIT_ERROR;
+}
+
 static int refused_status(int result, const MuxClientRefusal *refusal)
 {
     if (result >= MUX_CLIENT_NO_SERVICE && result <= MUX_CLIENT_BAD_NAME)
         return EXIT_REFUSED + result;
-    if (result == MUX_CLIENT_BUSY)
-        return EXIT_REFUSED + MUX_CLIENT_LIMIT;
-    if (result == MUX_CLIENT_TAKEN || result == MUX_CLIENT_UNREGISTERED)
-        return EXIT_TAKEN;
-    // A code of its own, and the number 0.
-    return strcmp(refusal->code, "closed") == 0 ? EXIT_REFUSED : EXIT_ERROR;
+    return result == MUX_CLIENT_UNREGISTERED ? EXIT_TAKEN : muxctl_code_status(refusal->code);
 }
 
 int muxctl_explain(const MuxctlOptions *options, const char *what, int result,

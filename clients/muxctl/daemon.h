@@ -13,6 +13,8 @@
 // Says what came of a call of libmuxclient that was about `what`, unless it is 0; the exit status.
 int muxctl_explain(const MuxctlOptions *options, const char *what, int result,
                    const MuxClientRefusal *refusal);
+// The exit status for a code of the daemon's, "no-service".
+int muxctl_code_status(const char *code);
 // Opens a name. 0 with the descriptor, or the exit status after having said why not.
 int muxctl_open(const MuxctlOptions *options, const char *name, int timeout_ms, int *ret_fd);
 // From an option's seconds; none (negative) is no limit, -1.

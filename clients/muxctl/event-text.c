@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "buffer.h"
 #include "text.h"
 
 typedef void (*Append)(GString *line, json_object *event);
@@ -93,6 +94,57 @@ static void append_closed(GString *line, json_object *event)
                            received);
 }
 
+// "web1 clip 1.0M by paint(1000) a=b"; of one that was removed, why.
+static void append_buffer(GString *line, json_object *event)
+{
+    json_object *buffer = muxctl_get(event, "buffer");
+    g_autofree char *size = muxctl_human(muxctl_number(buffer, "size"));
+    g_autofree char *owner = muxctl_buffer_owner(buffer);
+    g_autofree char *properties = muxctl_properties(muxctl_get(buffer, "properties"));
+
+    g_string_append_printf(line, "%s %s %s by %s", muxctl_text(buffer, "link"),
+                           muxctl_text(buffer, "name"), size, owner);
+    if (*properties)
+        g_string_append_printf(line, " %s", properties);
+}
+
+static void append_buffer_removed(GString *line, json_object *event)
+{
+    json_object *buffer = muxctl_get(event, "buffer");
+
+    g_string_append_printf(line, "%s %s %s", muxctl_text(buffer, "link"),
+                           muxctl_text(buffer, "name"), muxctl_text(event, "reason"));
+}
+
+// What "buffer watch" prints of a buffer's life.
+
+static void append_ready(GString *line, json_object *event)
+{
+    json_object *buffer = muxctl_get(event, "buffer");
+    g_autofree char *properties = muxctl_properties(muxctl_get(buffer, "properties"));
+
+    g_string_append_printf(line, "%s bytes%s%s", muxctl_text(buffer, "size"),
+                           *properties ? " " : "", properties);
+}
+
+static void append_notice(GString *line, json_object *event)
+{
+    g_string_append_printf(line, "%s: %s bytes at %s", muxctl_text(event, "sequence"),
+                           muxctl_text(event, "length"), muxctl_text(event, "offset"));
+}
+
+static void append_properties(GString *line, json_object *event)
+{
+    g_autofree char *properties = muxctl_properties(muxctl_get(event, "properties"));
+
+    g_string_append(line, properties);
+}
+
+static void append_gone(GString *line, json_object *event)
+{
+    g_string_append(line, muxctl_text(event, "reason"));
+}
+
 static void append_lost(GString *line, json_object *event)
 {
     g_string_append_printf(line, "%s events", muxctl_text(event, "count"));
@@ -112,13 +164,27 @@ static Append find(const char *word)
         const char *word;
         Append append;
     } known[] = {
-        {"service-added", append_service},   {"service-changed", append_service},
-        {"service-removed", append_name},    {"offer-added", append_service},
-        {"offer-changed", append_service},   {"offer-removed", append_name},
-        {"link-added", append_link},         {"link-removed", append_link},
-        {"link-up", append_link_up},         {"link-down", append_link_down},
-        {"channel-opened", append_opened},   {"channel-closed", append_closed},
-        {"channel-refused", append_refused}, {"lost", append_lost},
+        {"service-added", append_service},
+        {"service-changed", append_service},
+        {"service-removed", append_name},
+        {"offer-added", append_service},
+        {"offer-changed", append_service},
+        {"offer-removed", append_name},
+        {"link-added", append_link},
+        {"link-removed", append_link},
+        {"link-up", append_link_up},
+        {"link-down", append_link_down},
+        {"channel-opened", append_opened},
+        {"channel-closed", append_closed},
+        {"channel-refused", append_refused},
+        {"buffer-added", append_buffer},
+        {"buffer-changed", append_buffer},
+        {"buffer-removed", append_buffer_removed},
+        {"lost", append_lost},
+        {"ready", append_ready},
+        {"notice", append_notice},
+        {"properties", append_properties},
+        {"gone", append_gone},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++)

@@ -6,40 +6,10 @@
 
 #include "listen-options.h"
 
-#include <string.h>
+#include "properties.h"
 
 #define CHANNELS     64 // as the daemon has it
 #define CHANNELS_MAX 65535
-
-static bool is_text(const char *option, const char *value)
-{
-    if (!value || g_utf8_validate(value, -1, NULL))
-        return true;
-    muxctl_complain("%s takes UTF-8", option);
-    return false;
-}
-
-// "name=value", cut in two where the '=' is.
-static bool split_properties(MuxctlListenOptions *listen)
-{
-    guint n = listen->property_texts ? g_strv_length(listen->property_texts) : 0;
-
-    listen->properties = g_new0(MuxClientProperty, n + 1);
-    for (guint i = 0; i < n; i++) {
-        char *name = listen->property_texts[i], *equals = strchr(name, '=');
-        if (!is_text("--property", name))
-            return false;
-        if (!equals || equals == name) {
-            muxctl_complain("--property takes NAME=VALUE, not '%s'", name);
-            return false;
-        }
-        *equals = '\0';
-        listen->properties[i] = (MuxClientProperty){.name = name, .value = equals + 1};
-    }
-    listen->service.how.properties = listen->properties;
-    listen->service.how.n_properties = n;
-    return true;
-}
 
 static bool find_command(MuxctlListenOptions *listen)
 {
@@ -59,9 +29,11 @@ static bool are_good(MuxctlListenOptions *listen, gint max)
         return false;
     }
     for (guint i = 0; listen->vms && listen->vms[i]; i++)
-        if (!is_text("--vms", listen->vms[i]))
+        if (!muxctl_is_text("--vms", listen->vms[i]))
             return false;
-    return is_text("--description", listen->description) && split_properties(listen) &&
+    return muxctl_is_text("--description", listen->description) &&
+           muxctl_properties_split("--property", listen->property_texts, &listen->properties,
+                                   &listen->service.how.n_properties) &&
            find_command(listen);
 }
 
@@ -94,6 +66,7 @@ int muxctl_listen_options(const MuxctlCommand *command, MuxctlOptions *options, 
     listen->max = service->once ? 1 : (guint)max; // so that no second one is there to be dropped
     service->name = listen->arguments[0];
     service->how.description = listen->description;
+    service->how.properties = listen->properties;
     service->how.vms = (const char *const *)listen->vms;
     service->how.max_channels = listen->max;
     return EXIT_GOOD;

@@ -17,7 +17,7 @@
 #define HEAD_WIDTH 25 // "listen NAME [-- COMMAND…]"
 
 static const MuxctlCommand *const commands[] = {
-    &muxctl_connect, &muxctl_listen, &muxctl_services, &muxctl_wait,
+    &muxctl_connect, &muxctl_listen, &muxctl_services, &muxctl_wait, &muxctl_buffer,
     &muxctl_status,  &muxctl_top,    &muxctl_events,   &muxctl_vms,
 };
 
@@ -25,7 +25,8 @@ static const char closing[] =
     "Each command has its own --help.\n"
     "Without --socket, the daemon on /run/guestmux.sock or /run/hostmux.sock is used.\n"
     "Exit status: 0 done, 1 the channel broke, 2 wrong usage, 3 no daemon, 4 an error of the\n"
-    "daemon, 10 to 17 the channel was refused, 18 the name is taken. See muxctl(1).\n";
+    "daemon, 10 to 17 it was refused, 18 the name is taken, 19 the buffer went, 20 there is no\n"
+    "memory to share. See muxctl(1).\n";
 
 // Without them the channel's socket would get the number of standard input or output. Opened for
 // reading: the input is empty, and writing fails as it should.

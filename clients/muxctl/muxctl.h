@@ -17,7 +17,9 @@ enum {
     EXIT_REFUSED = 10,  // plus the code's number: 11 no-service, … 17 bad-name
     EXIT_TIMEOUT = 15,  // the time is over
     EXIT_BAD_NAME = 17, // not a name
-    EXIT_TAKEN = 18,    // somebody else offers a service of that name
+    EXIT_TAKEN = 18,    // somebody else has that name
+    EXIT_GONE = 19,     // the buffer went meanwhile
+    EXIT_UNSHARED = 20, // the two sides cannot share memory
 };
 
 typedef struct MuxctlOptions {
@@ -37,6 +39,7 @@ struct MuxctlCommand {
     int (*run)(const MuxctlCommand *command, MuxctlOptions *options, char **argv);
 };
 
+extern const MuxctlCommand muxctl_buffer;
 extern const MuxctlCommand muxctl_connect;
 extern const MuxctlCommand muxctl_events;
 extern const MuxctlCommand muxctl_listen;

@@ -11,6 +11,15 @@ typedef struct Counters {
     guint64 in, out;
 } Counters;
 
+// The keys of two counters, and of their rates.
+typedef struct Keys {
+    const char *in, *out, *in_rate, *out_rate;
+} Keys;
+
+static const Keys carried = {"received", "sent", "in_rate", "out_rate"};
+// Of a region of shared memory: through it, and past it.
+static const Keys region_keys = {"shared_bytes", "inline_bytes", "shared_rate", "inline_rate"};
+
 typedef struct Step {
     GHashTable *before, *now; // key: Counters
     double seconds;           // between the two; 0: there was none before
@@ -22,7 +31,8 @@ static guint64 per_second(guint64 before, guint64 now, double seconds)
 }
 
 // Takes the key.
-static void add_rates(const Step *step, char *key, json_object *counted, json_object *shown)
+static void add_rates(const Step *step, char *key, const Keys *keys, json_object *counted,
+                      json_object *shown)
 {
     Counters *now = g_new0(Counters, 1);
     const Counters none = {0};
@@ -30,13 +40,26 @@ static void add_rates(const Step *step, char *key, json_object *counted, json_ob
 
     if (!before)
         before = &none;
-    now->in = muxctl_number(counted, "received");
-    now->out = muxctl_number(counted, "sent");
+    now->in = muxctl_number(counted, keys->in);
+    now->out = muxctl_number(counted, keys->out);
     guint64 in = per_second(before->in, now->in, step->seconds);
     guint64 out = per_second(before->out, now->out, step->seconds);
-    json_object_object_add(shown, "in_rate", json_object_new_uint64(in));
-    json_object_object_add(shown, "out_rate", json_object_new_uint64(out));
+    json_object_object_add(shown, keys->in_rate, json_object_new_uint64(in));
+    json_object_object_add(shown, keys->out_rate, json_object_new_uint64(out));
     g_hash_table_replace(step->now, key, now);
+}
+
+static void add_regions(const Step *step, json_object *link, const char *id)
+{
+    static const char *const sides[] = {"in", "out"};
+    json_object *memory = muxctl_get(link, "memory");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sides); i++) {
+        json_object *region = muxctl_get(memory, sides[i]);
+        if (region)
+            add_rates(step, g_strdup_printf("%s/%s//%s", muxctl_text(link, "name"), id, sides[i]),
+                      &region_keys, region, region);
+    }
 }
 
 static void add_link(const Step *step, json_object *link)
@@ -44,12 +67,13 @@ static void add_link(const Step *step, json_object *link)
     json_object *session = muxctl_get(link, "session"), *channels = muxctl_get(link, "channels");
     const char *name = muxctl_text(link, "name"), *id = muxctl_text(session, "id");
 
-    add_rates(step, g_strdup_printf("%s/%s", name, id), session, link);
+    add_rates(step, g_strdup_printf("%s/%s", name, id), &carried, session, link);
+    add_regions(step, link, id);
     for (size_t i = 0; channels && i < json_object_array_length(channels); i++) {
         json_object *channel = json_object_array_get_idx(channels, i);
         json_object_object_add(channel, "link", json_object_new_string(name));
-        add_rates(step, g_strdup_printf("%s/%s/%s", name, id, muxctl_text(channel, "id")), channel,
-                  channel);
+        add_rates(step, g_strdup_printf("%s/%s/%s", name, id, muxctl_text(channel, "id")), &carried,
+                  channel, channel);
     }
 }
 

@@ -14,5 +14,6 @@ typedef struct MuxctlRates {
 
 void muxctl_rates_deinit(MuxctlRates *rates);
 // Adds "seconds" to the answer, which came at `now_us`; "in_rate" and "out_rate", in bytes a
-// second, to its links and channels; and "link" to its channels. All is 0 in the first answer.
+// second, to its links and channels; "shared_rate" and "inline_rate" to a link's regions; and
+// "link" to its channels. All is 0 in the first answer.
 void muxctl_rates_add(MuxctlRates *rates, gint64 now_us, json_object *answer);

@@ -47,6 +47,49 @@ static void print_peer(json_object *peer, const char *own)
     (void)printf("\n");
 }
 
+// One way: what the memory is used for, or why it is not.
+static void print_region(json_object *region, const char *name)
+{
+    const char *state = muxctl_text(region, "state"), *why = muxctl_word(region, "why");
+
+    if (!region)
+        return;
+    (void)printf("  memory %s: %s", name, state);
+    if (strcmp(state, "on") == 0) {
+        g_autofree char *shared = muxctl_human(muxctl_number(region, "shared_bytes"));
+        g_autofree char *plain = muxctl_human(muxctl_number(region, "inline_bytes"));
+        if (muxctl_get(region, "from_bytes"))
+            (void)printf(", from %s bytes on", muxctl_text(region, "from_bytes"));
+        else if (json_object_object_get_ex(region, "from_bytes",
+                                           NULL)) // who receives does not know
+            (void)printf(", not used: it is not faster here");
+        (void)printf("; %s shared, %s inline; %s of %s slots in use", shared, plain,
+                     muxctl_text(region, "slots_used"), muxctl_text(region, "slots"));
+    }
+    (void)printf("%s%s\n", *why ? ": " : "", why);
+}
+
+static bool are_off_alike(json_object *out, json_object *in)
+{
+    return strcmp(muxctl_text(out, "state"), "off") == 0 &&
+           strcmp(muxctl_text(in, "state"), "off") == 0 &&
+           strcmp(muxctl_text(out, "why"), muxctl_text(in, "why")) == 0;
+}
+
+static void print_memory(json_object *memory)
+{
+    json_object *out = muxctl_get(memory, "out"), *in = muxctl_get(memory, "in");
+
+    if (muxctl_get(memory, "qmp"))
+        (void)printf("  QMP: %s\n", muxctl_text(memory, "qmp"));
+    if (out && in && are_off_alike(out, in)) {
+        (void)printf("  no shared memory: %s\n", muxctl_text(out, "why"));
+        return;
+    }
+    print_region(out, "out");
+    print_region(in, "in");
+}
+
 static void print_link(json_object *link, const char *version)
 {
     json_object *session = muxctl_get(link, "session"), *end = muxctl_get(link, "last_end");
@@ -66,6 +109,7 @@ static void print_link(json_object *link, const char *version)
     if (end)
         (void)printf("  last session ended %.1fs ago: %s\n",
                      json_object_get_double(muxctl_get(end, "age")), muxctl_text(end, "reason"));
+    print_memory(muxctl_get(link, "memory"));
     print_channels(muxctl_get(link, "channels"));
 }
 

@@ -64,6 +64,19 @@ static char *describe_peer(json_object *peer)
                : g_strdup("-");
 }
 
+// Of what went one way in the interval, how much went through shared memory; or why nothing does.
+static char *describe_region(json_object *link, const char *side)
+{
+    json_object *region = muxctl_get(muxctl_get(link, "memory"), side);
+    const char *state = muxctl_text(region, "state");
+    double shared = (double)muxctl_number(region, "shared_rate");
+    double all = shared + (double)muxctl_number(region, "inline_rate");
+
+    if (strcmp(state, "on") != 0 || all <= 0)
+        return g_strdup(state);
+    return g_strdup_printf("%.0f%%", 100 * shared / all);
+}
+
 static void add_link(MuxctlTable *table, json_object *link)
 {
     json_object *session = muxctl_get(link, "session");
@@ -76,6 +89,8 @@ static void add_link(MuxctlTable *table, json_object *link)
     muxctl_table_take(table, rate(link, "in_rate"));
     muxctl_table_take(table, rate(link, "out_rate"));
     muxctl_table_take(table, muxctl_human(muxctl_number(session, "budget_used")));
+    muxctl_table_take(table, describe_region(link, "in"));
+    muxctl_table_take(table, describe_region(link, "out"));
 }
 
 static void add_channel(MuxctlTable *table, json_object *channel)
@@ -163,8 +178,8 @@ GPtrArray *muxctl_view_lines(const MuxctlView *view, json_object *answer)
         channel_room = room > used ? room - used : 0;
     }
     add_first(view, answer, links, channels->len, lines);
-    add_table(view, "LINK STATE PEER >CHANNELS >IN/s >OUT/s >HELD", links, link_room, add_link,
-              lines);
+    add_table(view, "LINK STATE PEER >CHANNELS >IN/s >OUT/s >HELD >MEM-IN >MEM-OUT", links,
+              link_room, add_link, lines);
     g_ptr_array_add(lines, g_strdup(""));
     add_table(view, "LINK >ID DIR SERVICE CALLER >IN/s >OUT/s >UNREAD >CREDIT >STALLS >AGE",
               channels, channel_room, add_channel, lines);

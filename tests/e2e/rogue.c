@@ -4,11 +4,13 @@
 // One end of a port that keeps to the protocol and to nothing else: it opens channels by any name,
 // the daemons' own too, in anybody's name, and says on them what the test wants.
 //
-//     rogue guest|host unix:PATH|listen:PATH [--uid N] [--gid N] [--program TEXT] [--deaf] [NAME…]
+//     rogue guest|host unix:PATH|listen:PATH [--uid N] [--gid N] [--program TEXT] [--deaf]
+//         [--only NAME] [NAME…]
 //
-// Each NAME is opened when the session is up, and what the other side opens is accepted. Standard
-// input goes to the first channel that is open, what the channels bring goes to standard output
-// (with --deaf, it is not even taken), and standard error says what happens:
+// Each NAME is opened when the session is up, and what the other side opens is accepted (with
+// --only, that alone). Standard input goes to the first channel that is open, what the channels
+// bring goes to standard output (with --deaf, it is not even taken), and standard error says what
+// happens:
 //
 //     up | down REASON | open NAME | accept NAME | fin NAME | reset NAME CODE
 //
@@ -36,7 +38,7 @@ typedef struct Open {
 typedef struct Rogue {
     MuxSession *session;
     MuxCaller caller;
-    char **names;
+    char **names, *only;
     int n_names, port;
     bool deaf, ended, ready; // standard input's end; it has something
     Open open[CHANNELS_MAX];
@@ -109,6 +111,11 @@ static void take(Rogue *rogue, const MuxEvent *event)
 
     if (!open) {
         mux_channel_close(event->channel, MUX_CODE_LIMIT);
+        return;
+    }
+    if (rogue->only && strcmp(open->name, rogue->only) != 0) {
+        mux_channel_close(event->channel, MUX_CODE_NO_SERVICE);
+        *open = (Open){0};
         return;
     }
     (void)fprintf(stderr, "open %s\n", open->name);
@@ -232,9 +239,11 @@ static void step(Rogue *rogue)
 static void read_arguments(Rogue *rogue, char **argv)
 {
     for (; *argv && strncmp(*argv, "--", 2) == 0; argv++) {
-        rogue->caller.known |= strcmp(*argv, "--deaf") != 0;
+        rogue->caller.known |= strcmp(*argv, "--deaf") != 0 && strcmp(*argv, "--only") != 0;
         if (strcmp(*argv, "--deaf") == 0)
             rogue->deaf = true;
+        else if (strcmp(*argv, "--only") == 0 && argv[1])
+            rogue->only = *++argv;
         else if (strcmp(*argv, "--uid") == 0 && argv[1])
             rogue->caller.uid = (uint32_t)strtoul(*++argv, NULL, 10);
         else if (strcmp(*argv, "--gid") == 0 && argv[1])

@@ -11,13 +11,15 @@ import subprocess
 import unittest
 
 from daemon import BIN, PATIENCE, wait_until
+from fake_buffers import FakeDaemon, listed
 from running import RunningTest
 from stack import HERE, VM, Stack
 from terminal import Terminal
 
 FOLDER = HERE.parent.parent / "clients" / "muxctl" / "completions"
 BASH, ZSH = FOLDER / "muxctl.bash", FOLDER / "_muxctl"
-COMMANDS = ("connect", "listen", "services", "wait", "status", "top", "events", "vms")
+COMMANDS = ("connect", "listen", "services", "wait", "buffer", "status", "top", "events", "vms")
+BUFFER_COMMANDS = ("list", "create", "show", "cat", "fill", "notify", "watch", "set", "release")
 
 # As readline splits: at spaces, and at "=" and ":".
 ASK = """
@@ -56,27 +58,53 @@ class Words(unittest.TestCase):
         self.assertEqual(complete("s"), ["services", "status"])
         self.assertEqual(complete("--socket", "x", "ev"), ["events"])
         self.assertEqual(complete("--socket", "=", "x", "--json", "ev"), ["events"])
-        text = subprocess.run([BIN / "muxctl", "--help"], capture_output=True, timeout=PATIENCE,
+        self.assertEqual(self.shown("--help"), sorted(COMMANDS))
+
+    def test_buffer_commands(self) -> None:
+        self.assertEqual(complete("buffer", ""), sorted(BUFFER_COMMANDS))
+        self.assertEqual(complete("--socket", "=", "x", "buffer", "--json", "s"), ["set", "show"])
+        self.assertEqual(self.shown("buffer", "--help"), sorted(BUFFER_COMMANDS))
+
+    @staticmethod
+    def shown(*arguments: str) -> list[str]:
+        """The commands that the help has."""
+        text = subprocess.run([BIN / "muxctl", *arguments], capture_output=True, timeout=PATIENCE,
                               check=True).stdout.decode()
-        shown = re.findall(r"(?m)^  ([a-z]+)(?: .*)?  \S", text.split("Commands:")[1])
-        self.assertEqual(sorted(shown), sorted(COMMANDS))
+        return sorted(re.findall(r"(?m)^  ([a-z]+)(?: .*)?  \S", text.split("Commands:")[1]))
 
     def test_options(self) -> None:
         """Those that there are, and no others; in both shells."""
-        for command in ("", *COMMANDS):
+        below = [f"buffer {command}" for command in BUFFER_COMMANDS]
+        for command in ("", *COMMANDS, *below):
             self.assertEqual(complete(*command.split(), "--"), options(command), command)
-        arms = re.split(r"(?m)^    ([a-z |]+)\)$", ZSH.read_text().split("case $words[1]")[1])
+        _, buffer, main = ZSH.read_text().split("case $words[1]")
+        expected = {command: options(command) for command in COMMANDS if command != "buffer"}
+        found = self.in_zsh(main)
+        del found["buffer"]  # whose own are in the function that it calls
+        self.assertEqual(found, expected)
+        self.assertEqual(self.in_zsh(buffer.split("esac")[0]),
+                         {command: options(f"buffer {command}") for command in BUFFER_COMMANDS})
+
+    @staticmethod
+    def in_zsh(text: str) -> dict[str, list[str]]:
+        arms = re.split(r"(?m)^    ([a-z |]+)\)$", text)
         shared = ["--help", "--socket"]
         found = {}
         for names, arm in zip(arms[1::2], arms[2::2], strict=True):
             known = shared + re.findall(r"'\*?(--[a-z-]+)", arm) + ["--json"] * ("$json" in arm)
             found.update({name: sorted(known) for name in names.split(" | ")})
-        self.assertEqual(found, {command: options(command) for command in COMMANDS})
+        return found
 
     def test_values(self) -> None:
         self.assertEqual(complete("events", "--only", "l"), ["links"])
         self.assertEqual(complete("events", "--only", "=", "l"), ["links"])
-        self.assertEqual(complete("events", "--only", "="), ["channels", "links", "services"])
+        self.assertEqual(complete("events", "--only", "="), ["buffers", "channels", "links",
+                                                               "services"])
+        self.assertEqual(complete("buffer", "create", "x", "--read-only-for", ""),
+                         ["guest", "host"])
+        self.assertEqual(complete("buffer", "create", "x", "--size", ""), [])
+        self.assertEqual(complete("buffer", "create", ""), [])
+        self.assertIn("basename", complete("buffer", "create", "x", "--", "basena"))
         self.assertEqual(complete("listen", "x", "--vms", ""), [])
         self.assertEqual(complete("connect", "--timeout", ""), [])
         self.assertIn("basename", complete("listen", "x", "--", "basena"))
@@ -108,6 +136,15 @@ class Names(RunningTest):
             self.assertEqual(complete(command, "--socket", guest, "b"), ["beta"])
         for command in ("listen", "status"):
             self.assertEqual(complete("--socket", guest, command, ""), [])
+
+    def test_buffers(self) -> None:
+        fake = FakeDaemon(self.folder / "fake.sock")
+        self.addCleanup(fake.close)
+        fake.answers["buffers"] = {"buffers": [listed("clip"), listed("clap"), listed("frames")]}
+        for command in ("show", "cat", "fill", "notify", "watch", "set", "release"):
+            self.assertEqual(complete("--socket", str(fake.socket), "buffer", command, "cl"),
+                             ["clap", "clip"])
+        self.assertEqual(complete("--socket", str(fake.socket), "buffer", "list", ""), [])
 
     def test_evil_names(self) -> None:
         """A name from the other side is not run when it is completed, nor when the line is."""

@@ -14,7 +14,8 @@ from typing import Any
 
 from client import Client
 from daemon import Daemon, Json, wait_until
-from stack import VM, Stack, StackTest, read_exactly
+from memory_stack import MemoryTest
+from stack import VM, Stack, read_exactly
 
 ROOT = Path(__file__).resolve().parents[2]
 FREE = "properties"  # whose keys are anybody's
@@ -74,7 +75,16 @@ def known_verbs() -> set[str]:
     return set(re.findall(r'^    \{"([a-z]+)", verb_', (ROOT / "relay/verbs.c").read_text(), re.M))
 
 
-class DocsTest(StackTest):
+class DocsTest(MemoryTest):
+    #: As in the examples.
+    BUFFER: Json = {"read_only_for": "host", "properties": {"application": "clipboard"}}
+
+    def start(self, stack: Stack) -> None:
+        stack.host.start()
+        self.wait_qmp(stack)
+        stack.guest.start()
+        stack.wait_up()
+
     def client(self, daemon: Daemon) -> Client:
         client = Client(daemon.socket)
         self.addCleanup(client.close)
@@ -83,13 +93,14 @@ class DocsTest(StackTest):
 
 class Verbs(DocsTest):
     def setting(self) -> Stack:
-        """What the examples show: services of each kind, channels both ways."""
-        stack = self.stack(start=False)
+        """What the examples show: services of each kind, channels both ways, a buffer."""
+        stack = self.memory_stack(start=False)
         stack.host.service("echo", exec=["/bin/cat"], description="gives back what it gets")
         stack.host.service("redis", connect="tcp:127.0.0.1:6379")
         stack.guest.service("uptime", exec=["/bin/cat"], description="d",
                             properties={"version": "1"})
-        stack.start()
+        self.start(stack)
+        self.create(stack.guest, **self.BUFFER)
         self.client(stack.host).good("register", service="clip", accept="fd")
         wait_until(lambda: all(daemon.ask("services")["remote"] and daemon.link()["peer"]
                                for daemon in stack.daemons), "each knows the other's services")
@@ -102,6 +113,8 @@ class Verbs(DocsTest):
         clients = {daemon.kind: self.client(daemon) for daemon in stack.daemons}
         for request, documented in examples():
             with self.subTest(request=request):
+                if "buffer" in request:
+                    request = request | {"buffer": f"{VM}/clip"}
                 answer = clients[documented["daemon"]].ask(request)
                 self.assertEqual(shape(answer), shape(documented), f"the answer is {answer}")
                 self.assertEqual(answer["version"], documented["version"])
@@ -131,9 +144,9 @@ class Verbs(DocsTest):
 class Events(DocsTest):
     def live(self) -> dict[str, Json]:
         """One of each kind, as the host tells it."""
-        stack = self.stack(start=False)
+        stack = self.memory_stack(start=False)
         stack.guest.service("cat", exec=["/bin/cat"])
-        stack.start()
+        self.start(stack)
         client, registrant, deaf = (self.client(stack.host) for _ in range(3))
         for one in (client, deaf):
             one.good("events")
@@ -147,9 +160,16 @@ class Events(DocsTest):
                        "it is told")
         stack.host.service("clip", exec=["/bin/cat"])
         came.append(registrant.event("unregistered"))
-        for config in ('{"vms": {"y": {"port": "listen:%s/y"}}}' % self.folder, "{}"):
-            stack.host.config.write_text(config)
+        self.create(stack.guest, **self.BUFFER).set(rows="3")
+        wait_until(lambda: "rows" in str(stack.host.ask("buffers")), "it is told")
+        self.close_handles()
+        before = stack.host.config.read_text()
+        config = json.loads(before)
+        config["vms"]["y"] = {"port": f"listen:{self.folder}/y"}
+        for text in (json.dumps(config), before):
+            stack.host.config.write_text(text)
             stack.host.reload()
+        came += client.until("buffer-removed")
         stack.guest.stop()
         stack.guest.start()
         stack.wait_up()

@@ -108,12 +108,12 @@ class Patterns(StackTest):
             with dial(daemon.socket) as sock:
                 sock.sendall(name.encode() + b"\n")
                 self.assertEqual(read_to_end(sock), b"OK\nthe %s\n" % answer)
-        session = host.link("web1")["session"]
+        session = host.link("web1")["session"]["id"]
         other = self.qemu("domain-2-web2")
         self.wait_vms(host, web1=path, web2=other)
         self.end(other)
         self.wait_vms(host, web1=path)
-        self.assertEqual(host.link("web1")["session"], session, "undisturbed by others")
+        self.assertEqual(host.link("web1")["session"]["id"], session, "undisturbed by others")
         guest.stop()
         self.wait_vms(host)
 

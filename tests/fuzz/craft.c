@@ -5,8 +5,13 @@
 
 #include <string.h>
 
-#include "owner.h"
 #include "proto/bytes.h"
+
+static void begin(Craft *craft)
+{
+    craft->sequence = 1;
+    memset(craft->generations, 0, sizeof(craft->generations));
+}
 
 size_t craft_hello(Craft *craft)
 {
@@ -15,9 +20,10 @@ size_t craft_hello(Craft *craft)
                                                .role = (uint8_t)craft->role,
                                                .id = craft->id,
                                                .echo = craft->peer_id,
+                                               .features = MUX_FEATURES,
                                                .channels = 16,
                                                .pending = 8});
-    craft->sequence = 1;
+    begin(craft);
     return MUX_HELLO_SIZE;
 }
 
@@ -38,7 +44,7 @@ size_t craft_odd_hello(Craft *craft, Source *source)
         craft->bytes[source_8(source) % MUX_HELLO_SIZE] ^= (uint8_t)(1u << spoil % 8);
     if (hello.id)
         craft->id = hello.id;
-    craft->sequence = 1;
+    begin(craft);
     return MUX_HELLO_SIZE;
 }
 
@@ -85,7 +91,46 @@ static uint16_t put_bytes(uint8_t *p, Source *source)
     return (uint16_t)(n ? n : 1);
 }
 
-static uint16_t put_payload(uint8_t *p, MuxFrameType type, Source *source)
+// Into the region that the owner has, mostly, and as its next generation.
+static uint16_t put_reference(Craft *craft, uint8_t *p, Source *source)
+{
+    uint8_t odd = source_8(source);
+    uint32_t slot = source_8(source) % OWNER_SLOTS;
+
+    mux_put32(p, odd == 1 ? source_32(source) : OWNER_EPOCH);
+    mux_put32(p + 4, odd == 2 ? (uint32_t)source_number(source) : slot);
+    mux_put32(p + 8, odd == 3 ? source_32(source) : ++craft->generations[slot]);
+    mux_put32(p + 12, odd == 4 ? (uint32_t)source_number(source) : source_8(source) % 16);
+    mux_put32(p + 16, odd == 5 ? (uint32_t)source_number(source) : source_8(source) % 80);
+    return MUX_REF_SIZE;
+}
+
+// One that was lent at some time, mostly; or one that there is not.
+static uint32_t lent_slot(const Craft *craft, Source *source)
+{
+    uint32_t first = source_8(source) % 16;
+
+    for (uint32_t i = 0; first < OWNER_SLOTS && i < OWNER_SLOTS; i++)
+        if (craft->lent[(first + i) % OWNER_SLOTS] > 0)
+            return (first + i) % OWNER_SLOTS;
+    return first;
+}
+
+static uint16_t put_give(const Craft *craft, uint8_t *p, Source *source)
+{
+    unsigned n = 1 + source_8(source) % 3;
+    uint16_t length = (uint16_t)(MUX_GIVE_AT + n * MUX_GIVEN_SIZE);
+
+    mux_put32(p, source_8(source) % 16 ? OWNER_EPOCH : source_32(source));
+    for (uint16_t at = MUX_GIVE_AT; at < length; at += MUX_GIVEN_SIZE) {
+        uint32_t slot = lent_slot(craft, source);
+        mux_put32(p + at, slot);
+        mux_put32(p + at + 4, craft->lent[slot % OWNER_SLOTS] + (source_8(source) % 16 == 1));
+    }
+    return source_8(source) % 16 ? length : (uint16_t)(length + source_8(source) % 8);
+}
+
+static uint16_t put_payload(Craft *craft, uint8_t *p, MuxFrameType type, Source *source)
 {
     switch (type) {
     case MUX_FRAME_PING:
@@ -108,6 +153,14 @@ static uint16_t put_payload(uint8_t *p, MuxFrameType type, Source *source)
     case MUX_FRAME_STOP:
     case MUX_FRAME_RECLAIM:
         return 0;
+    case MUX_FRAME_REF:
+        return put_reference(craft, p, source);
+    case MUX_FRAME_GIVE:
+        return put_give(craft, p, source);
+    case MUX_FRAME_NOTICE:
+        for (unsigned i = 0; i < 4; i++)
+            mux_put64(p + 8u * i, source_number(source));
+        return MUX_NOTICE_SIZE;
     case MUX_FRAME_HELLO:
     case MUX_FRAME_TYPES:
         break;
@@ -124,8 +177,9 @@ size_t craft_frame(Craft *craft, Source *source)
                       .sequence = craft->sequence++};
 
     memset(craft->bytes, 0, 2048);
-    frame.length = put_payload(craft->bytes + MUX_HEADER_SIZE, frame.type, source);
-    if (frame.type >= MUX_FRAME_OPEN)
+    frame.length = put_payload(craft, craft->bytes + MUX_HEADER_SIZE, frame.type, source);
+    const MuxFrameKind *kind = mux_frame_kind(frame.type);
+    if (kind && kind->of_channel)
         frame.channel = 1 + source_8(source) % 24;
     uint8_t odd = source_8(source);
     if (odd == 1)

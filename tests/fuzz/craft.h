@@ -5,6 +5,7 @@
 // get past the checks, and anything at all inside.
 #pragma once
 
+#include "owner.h"
 #include "proto/frame.h"
 #include "proto/hello.h"
 #include "proto/limits.h"
@@ -13,7 +14,9 @@
 typedef struct Craft {
     MuxRole role; // that it plays
     uint64_t id, peer_id;
-    uint32_t sequence; // of the next frame
+    uint32_t sequence;                 // of the next frame
+    uint32_t generations[OWNER_SLOTS]; // of the slots that it writes
+    const uint32_t *lent;              // …that the owner writes
     uint8_t bytes[MUX_HEADER_SIZE + UINT16_MAX + MUX_GUARD_SIZE];
 } Craft;
 

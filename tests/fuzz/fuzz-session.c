@@ -103,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     flags = source_8(&scene.source);
     scene.craft.role = flags & 1 ? MUX_GUEST : MUX_HOST;
     scene.craft.id = 0x77;
+    scene.craft.lent = scene.owner.lent;
     owner_init(&scene.owner, flags & 1 ? MUX_HOST : MUX_GUEST,
                &limits[flags >> 1 & 1 ? 1 + (flags >> 2 & 1) : 0]);
     scene.owner.manner = flags >> 3;

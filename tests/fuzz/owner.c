@@ -15,9 +15,18 @@
         }                                                                                          \
     } while (0)
 
+// Slots of two sizes. The memory ends with the last one, so that a sanitizer sees who goes beyond.
+static const MuxSlotClass classes[] = {{64, OWNER_SLOTS - 2}, {1000, 2}};
+
+#define MEMORY ((size_t)64 * (OWNER_SLOTS - 2) + 2000)
+
 void owner_init(Owner *owner, MuxRole role, const MuxLimits *limits)
 {
-    *owner = (Owner){.role = role};
+    *owner = (Owner){.role = role, .memory = {malloc(MEMORY), malloc(MEMORY)}};
+    if (!owner->memory[0] || !owner->memory[1])
+        abort();
+    memset(owner->memory[0], 'm', MEMORY);
+    mux_notice_init(&owner->notice, 1);
     if (mux_session_new(role, limits, &owner->session) != 0)
         abort();
 }
@@ -35,6 +44,55 @@ void owner_deinit(Owner *owner)
     for (size_t i = 0; i < OWNER_CHANNELS; i++)
         close_place(&owner->places[i], MUX_CODE_CLOSED);
     mux_session_free(owner->session);
+    free(owner->memory[0]);
+    free(owner->memory[1]);
+}
+
+// --- shared memory
+// ---------------------------------------------------------------------------------
+
+static unsigned sum_of(const uint8_t *bytes, size_t n)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += bytes[i];
+    return sum;
+}
+
+static void attach(Owner *owner, bool ours)
+{
+    MuxRegion region = {owner->memory[ours], OWNER_EPOCH, 2, {classes[0], classes[1]}};
+    MuxSessionInfo info;
+
+    mux_session_info(owner->session, &info);
+    int r = mux_session_set_region(owner->session, ours, &region);
+    insist((r == 0) == (owner->up && info.features & MUX_FEATURE_MEMORY));
+    if (ours)
+        memset(owner->lent, 0, sizeof(owner->lent));
+    else
+        memset(owner->slots, 0, sizeof(owner->slots));
+}
+
+static void give(Owner *owner, OwnerSlot *held)
+{
+    if (!held->slot)
+        return;
+    owner->manner += sum_of(held->bytes, held->size); // they are there until now
+    mux_session_give(owner->session, held->slot);
+    held->slot = 0;
+}
+
+static void hold(Owner *owner, const MuxEvent *event)
+{
+    const uint8_t *memory = owner->memory[0];
+    size_t i = 0;
+
+    insist(event->data >= memory && event->data + event->size <= memory + MEMORY);
+    while (owner->slots[i].slot)
+        insist(owner->slots[i++].slot != event->slot && i < OWNER_SLOTS);
+    owner->slots[i] = (OwnerSlot){event->slot, event->data, event->size};
+    if (owner->manner % 8 < 5)
+        give(owner, &owner->slots[i]);
 }
 
 static Place *vacant(Owner *owner)
@@ -45,10 +103,20 @@ static Place *vacant(Owner *owner)
     return NULL;
 }
 
-static void accept_place(Place *place)
+// Every other one is to use shared memory, and has something for it.
+static void choose_path(const Owner *owner, const Place *place)
+{
+    if ((place - owner->places) % 2)
+        return;
+    mux_channel_set_path(place->mux, MUX_PATH_SHARED, 0);
+    mux_channel_ready(place->mux);
+}
+
+static void accept_place(Owner *owner, Place *place)
 {
     mux_channel_accept(place->mux, place);
     place->open = true;
+    choose_path(owner, place);
 }
 
 static void read_place(Place *place)
@@ -76,17 +144,9 @@ static void on_open(Owner *owner, const MuxEvent *event)
     mux_channel_set_user(event->channel, place);
     owner->manner = owner->manner * 1103515245u + 12345u;
     if (owner->manner >> 16 & 1)
-        accept_place(place);
+        accept_place(owner, place);
     else if (owner->manner >> 17 & 1)
         close_place(place, MUX_CODE_REFUSED);
-}
-
-static unsigned sum_of(const uint8_t *bytes, size_t n)
-{
-    unsigned sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += bytes[i];
-    return sum;
 }
 
 static void on_data(Owner *owner, Place *place, const MuxEvent *event)
@@ -96,6 +156,8 @@ static void on_data(Owner *owner, Place *place, const MuxEvent *event)
     place->unread += event->size;
     if (owner->manner % 2)
         read_place(place);
+    if (event->slot)
+        hold(owner, event);
 }
 
 static void on_channel_event(Owner *owner, const MuxEvent *event)
@@ -131,6 +193,7 @@ static void on_channel_event(Owner *owner, const MuxEvent *event)
     case MUX_EVENT_SILENT:
     case MUX_EVENT_HEARD:
     case MUX_EVENT_OPEN:
+    case MUX_EVENT_NOTICE:
         break;
     }
     insist(!"an event of a channel");
@@ -145,10 +208,13 @@ void owner_drain(Owner *owner)
         case MUX_EVENT_UP:
             insist(!owner->up);
             owner->up = true;
+            attach(owner, false);
+            attach(owner, true);
             break;
         case MUX_EVENT_DOWN:
             insist(owner->up && event.reason != MUX_REASON_NONE);
             owner->up = false;
+            memset(owner->slots, 0, sizeof(owner->slots));
             break;
         case MUX_EVENT_OPEN:
             on_open(owner, &event);
@@ -159,6 +225,9 @@ void owner_drain(Owner *owner)
         case MUX_EVENT_SILENT:
         case MUX_EVENT_HEARD:
             insist(owner->up);
+            break;
+        case MUX_EVENT_NOTICE:
+            insist(owner->up && event.notice && !event.channel);
             break;
         case MUX_EVENT_NONE:
         case MUX_EVENT_ACCEPT:
@@ -192,6 +261,25 @@ static void open_place(Owner *owner, Source *source)
                 .name = (const char *)name, .length = n, .nonce = OWNER_NONCE, .user = place},
             &place->mux) != 0)
         place->mux = NULL;
+    else
+        choose_path(owner, place);
+}
+
+static void act_shared(Owner *owner, Source *source)
+{
+    uint8_t what = source_8(source);
+
+    if (what < 128)
+        give(owner, &owner->slots[what % OWNER_SLOTS]);
+    else if (what < 136)
+        (void)mux_session_set_region(owner->session, true, NULL);
+    else if (what < 160)
+        mux_session_set_threshold(owner->session, what % 2 ? 100 : MUX_NEVER);
+    else if (what < 200)
+        mux_session_notify(owner->session, &owner->notice);
+    else if (owner->places[what % OWNER_CHANNELS].mux)
+        mux_channel_set_path(owner->places[what % OWNER_CHANNELS].mux, (MuxPath)(what % 3),
+                             source_8(source));
 }
 
 static bool may_send(const Place *place)
@@ -206,6 +294,8 @@ void owner_act(Owner *owner, Source *source)
 
     if (what % 8 == 0)
         open_place(owner, source);
+    if (what >= 200 && what < 216)
+        act_shared(owner, source);
     if (!place->mux)
         return;
     if (what % 8 == 1 && !place->open && !place->dead) {
@@ -213,7 +303,7 @@ void owner_act(Owner *owner, Source *source)
         MuxChannelInfo info;
         mux_channel_info(place->mux, &info);
         if (!info.ours)
-            accept_place(place);
+            accept_place(owner, place);
     } else if (what % 8 == 2) {
         close_place(place, (MuxCode)(what % MUX_CODES));
     } else if (what % 8 == 3) {
@@ -239,6 +329,8 @@ void owner_write(Owner *owner, Source *source)
         insist(place && place->mux == turn.channel && may_send(place) && turn.size > 0);
         size_t n = turn.size < 1000 ? turn.size : source_8(source) % 4 * turn.size / 3;
         memset(turn.base, 'x', n);
+        if (turn.slot != MUX_SLOT_NONE && n > 0)
+            owner->lent[turn.slot]++;
         mux_session_turn_done(owner->session, &turn, n, n > 0 && source_8(source) % 2);
     }
     size_t n = mux_session_output(owner->session, &base);
@@ -248,6 +340,17 @@ void owner_write(Owner *owner, Source *source)
     if (source_8(source) % 4 == 0)
         n = source_16(source) % n;
     mux_session_output_done(owner->session, n);
+}
+
+static void check_slots(const Owner *owner)
+{
+    MuxRegionInfo info;
+    uint32_t n = 0;
+
+    mux_session_region_info(owner->session, false, &info);
+    for (size_t i = 0; i < OWNER_SLOTS; i++)
+        n += owner->slots[i].slot != 0;
+    insist(n <= info.used && info.used <= info.slots);
 }
 
 void owner_check(const Owner *owner)
@@ -265,4 +368,5 @@ void owner_check(const Owner *owner)
         held += channel.window + channel.received - channel.consumed;
     }
     insist(held <= info.budget);
+    check_slots(owner);
 }

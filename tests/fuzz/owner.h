@@ -10,6 +10,8 @@
 
 #define OWNER_CHANNELS 32
 #define OWNER_NONCE    0x5eedu // of all its OPENs
+#define OWNER_EPOCH    7u      // of its regions
+#define OWNER_SLOTS    8
 
 typedef struct Place {
     MuxChannel *mux; // NULL: free
@@ -17,10 +19,21 @@ typedef struct Place {
     uint64_t unread;
 } Place;
 
+// Bytes in a slot that were not given back.
+typedef struct OwnerSlot {
+    uint64_t slot; // 0: free
+    const uint8_t *bytes;
+    size_t size;
+} OwnerSlot;
+
 typedef struct Owner {
     MuxSession *session;
     MuxRole role;
     Place places[OWNER_CHANNELS];
+    OwnerSlot slots[OWNER_SLOTS];
+    uint32_t lent[OWNER_SLOTS]; // the generation of each of our slots that the peer got last
+    MuxNotice notice;
+    uint8_t *memory[2]; // of the region that the peer writes, and of ours
     bool up;
     unsigned manner; // what it does with what comes
 } Owner;

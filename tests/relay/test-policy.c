@@ -97,6 +97,18 @@ static void test_others(void)
     g_assert_false(opens(text, "ab"));
 }
 
+// Buffers are no service, but as one.
+static void test_buffers(void)
+{
+    const char *text = "{\"*\": {\"users\": []}, \"@buffers\": {\"users\": [65001]}}";
+
+    g_assert_true(opens("{}", "@buffers"));
+    g_assert_true(opens("{\"a\": {\"users\": []}}", "@buffers"));
+    g_assert_true(opens(text, "@buffers"));
+    g_assert_false(opens("{\"*\": {\"users\": []}}", "@buffers"));
+    g_assert_false(opens("{\"@buffers\": {\"groups\": []}}", "@buffers"));
+}
+
 static void test_argument(void)
 {
     const char *text = "{\"*\": {\"users\": []}, \"a\": {\"users\": [65001]}}";
@@ -180,6 +192,8 @@ static void test_errors(void)
         {"{\"a\": {\"register\": {\"x\": 1}}}", "\"a\": \"register\": \"x\" is not"},
         {"{\"a\": {\"register\": {\"users\": [\"no-such-user\"]}}}",
          "\"a\": \"register\": \"users\" names 'no-such-user'"},
+        {"{\"@buffers\": {\"register\": {}}}", "\"@buffers\": \"register\" is not a key"},
+        {"{\"@buffer\": {}}", "\"@buffer\" is no service"},
         {"{\"a b\": {}}", "\"a b\" is no service"},
         {"{\"web/a\": {}}", "\"web/a\" is no service"},
         {"{\"a:b\": {}}", "\"a:b\" is no service"},
@@ -202,6 +216,7 @@ int main(int argc, char **argv)
     g_test_add_func("/policy/users", test_users);
     g_test_add_func("/policy/groups", test_groups);
     g_test_add_func("/policy/others", test_others);
+    g_test_add_func("/policy/buffers", test_buffers);
     g_test_add_func("/policy/argument", test_argument);
     g_test_add_func("/policy/register", test_register);
     g_test_add_func("/policy/special", test_special);

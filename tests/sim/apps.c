@@ -100,6 +100,10 @@ static void act_dead(Chan *chan)
 
 void apps_act(End *end, const Habits *habits)
 {
+    if (run_chance(end->run, 8)) {
+        share_act(end);
+        return;
+    }
     if (end->count == 0 || run_chance(end->run, habits->opens)) {
         open_some(end, habits);
         return;
@@ -151,6 +155,7 @@ void apps_answer(End *end)
 
 void apps_finish(End *end)
 {
+    share_give_all(end);
     for (size_t i = end->count; i > 0; i--)
         finish_one(end->chans[i - 1]);
 }

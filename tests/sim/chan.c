@@ -66,7 +66,7 @@ static void on_data(Chan *chan, const MuxEvent *event)
     const Entry *entry = chan_entry(chan);
 
     run_count(run, COVER_DATA);
-    if (event->size == MUX_PAYLOAD_MAX)
+    if (!event->slot && event->size == MUX_PAYLOAD_MAX)
         run_count(run, COVER_FULL_DATA);
     run_check(run, chan->open && !chan->fin_got, "DATA of a channel that has none to come");
     run_check(run, !chan->stop_sent, "DATA after stop");
@@ -76,6 +76,7 @@ static void on_data(Chan *chan, const MuxEvent *event)
               (uintmax_t)entry->sent[peer(chan)]);
     run_check(run, ledger_matches(chan->number, peer(chan), chan->got, event->data, event->size),
               "channel %u got wrong bytes at %ju", chan->number, (uintmax_t)chan->got);
+    share_data(chan, event, chan->got);
     chan->got += event->size;
     if (run_chance(run, chan->appetite))
         chan_consume(chan, chan->got - chan->consumed);
@@ -179,6 +180,7 @@ void chan_event(Chan *chan, const MuxEvent *event)
     case MUX_EVENT_SILENT:
     case MUX_EVENT_HEARD:
     case MUX_EVENT_OPEN:
+    case MUX_EVENT_NOTICE:
         run_fail(end->run, "a session's event with a channel");
     }
 }
@@ -268,12 +270,27 @@ void chan_accept(Chan *chan)
 
 void chan_send(Chan *chan, uint64_t n, bool then_fin)
 {
+    if (run_chance(chan->end->run, 20))
+        share_choose_path(chan->mux, chan->end->run);
     chan->to_send += n;
     chan->wants_fin = chan->wants_fin || then_fin;
     if (chan->to_send > 0)
         mux_channel_ready(chan->mux);
     else
         finish(chan);
+}
+
+static void count_path(Chan *chan, const MuxTurn *turn)
+{
+    bool slot = turn->slot != MUX_SLOT_NONE;
+    Run *run = chan->end->run;
+
+    run_check(run, !slot || chan->end->share.out, "a turn in a region that is not there");
+    if (!slot && chan->end->share.out && run->path == MUX_PATH_SHARED)
+        run_count(run, COVER_SLOT_REFUSED);
+    if (chan->sent > 0 && chan->shared != slot)
+        run_count(run, COVER_PATH_CHANGED);
+    chan->shared = slot;
 }
 
 void chan_turn(Chan *chan, const MuxTurn *turn)
@@ -286,6 +303,7 @@ void chan_turn(Chan *chan, const MuxTurn *turn)
     run_check(end->run, turn->size > 0, "a turn of no bytes");
     if (n > 0 && !end->run->quiet && run_chance(end->run, 20))
         n = (size_t)run_below(end->run, n);
+    count_path(chan, turn);
     if (n == 0)
         run_count(end->run, COVER_TURN_EMPTY);
     else if (n < turn->size)

@@ -14,8 +14,9 @@ typedef struct Chan {
     size_t slot;     // in end->chans
     uint32_t number; // in the ledger
     bool opener;
-    bool open; // accepted: data flows
-    bool dead; // RESET came
+    bool open;   // accepted: data flows
+    bool dead;   // RESET came
+    bool shared; // its last turn was in a slot
     bool fin_sent, fin_got, stop_sent, stop_got;
     bool wants_fin;    // when everything is given
     unsigned appetite; // of its reader, in percent

@@ -43,6 +43,24 @@
     X(FRAME_CREDIT, "frame CREDIT", true)                                                          \
     X(FRAME_RECLAIM, "frame RECLAIM", true)                                                        \
     X(FRAME_RETURN, "frame RETURN", true)                                                          \
+    X(FRAME_REF, "frame REF", true)                                                                \
+    X(FRAME_GIVE, "frame GIVE", true)                                                              \
+    X(FRAME_NOTICE, "frame NOTICE", true)                                                          \
+    X(REF, "event DATA in a slot", true)                                                           \
+    X(REF_LATE, "REF whose bytes nobody gets", true)                                               \
+    X(SLOT_REFUSED, "no slot for bytes that want one", true)                                       \
+    X(SLOT_HELD, "a slot that is given back later", true)                                          \
+    X(SLOTS_DROPPED, "slots held while their region goes", true)                                   \
+    X(SLOTS_DOWN, "slots held while the session goes", true)                                       \
+    X(PATH_CHANGED, "a channel that goes on the other way", true)                                  \
+    X(REGION, "a region", true)                                                                    \
+    X(REGION_TINY, "a region of tiny slots", true)                                                 \
+    X(REGION_REPLACED, "a region replaced, or taken away", true)                                   \
+    X(RESTORE_SHARED, "a snapshot restored: guest had a region", true)                             \
+    X(SHARING, "a session with shared memory", true)                                               \
+    X(NOT_SHARING, "a session without", true)                                                      \
+    X(NOTICE, "event NOTICE", true)                                                                \
+    X(NOTICE_COALESCED, "a notice that takes the place of one that waits", true)                   \
     X(ZEROS, "zeros before a HELLO", true)                                                         \
     X(FULL_DATA, "a DATA frame of the greatest size", true)                                        \
     X(OPENED, "open: ok", true)                                                                    \

@@ -140,6 +140,7 @@ Chan *end_open(End *end)
         chan_entry(chan)->id = info.id;
         chan->mux = mux;
         run_trace(run, "%s: opens %u", name_of(end), number);
+        share_choose_path(mux, run);
         return chan;
     }
     run_check(run, r != -ENOMEM || run->starved, "no memory");
@@ -169,6 +170,7 @@ static void on_open(End *end, const MuxEvent *event)
               "OPEN of another session");
     Chan *chan = end_adopt(end, number, false, event->channel);
     mux_channel_set_user(event->channel, chan);
+    share_choose_path(event->channel, run);
     run_trace(run, "%s: OPEN of %u", name_of(end), number);
 }
 
@@ -195,6 +197,7 @@ static void on_down(End *end, const MuxEvent *event)
     run_check(run, end->told_up, "DOWN without UP");
     run_count(run, items[event->reason]);
     end->told_up = false;
+    share_down(end);
     for (size_t i = 0; i < end->count; i++)
         run_check(run, chan_over(end->chans[i]), "channel %u outlived its session",
                   end->chans[i]->number);
@@ -212,6 +215,7 @@ static void on_event(End *end, const MuxEvent *event)
         run_check(run, !end->told_up, "UP twice");
         end->told_up = true;
         end->knows_silent = false;
+        share_up(end);
         return;
     case MUX_EVENT_DOWN:
         on_down(end, event);
@@ -234,6 +238,10 @@ static void on_event(End *end, const MuxEvent *event)
     case MUX_EVENT_RESET:
         run_check(run, event->user, "an event of a channel that nobody has");
         chan_event(event->user, event);
+        return;
+    case MUX_EVENT_NOTICE:
+        run_check(run, event->notice && !event->channel, "a notice of a channel");
+        share_notice(end, event->notice);
         return;
     case MUX_EVENT_NONE:
         break;
@@ -300,6 +308,7 @@ End *end_new(Run *run, unsigned side, const MuxLimits *limits)
                  .finished_from = UINT32_MAX};
     if (mux_session_new(side ? MUX_HOST : MUX_GUEST, limits, &end->session) != 0)
         abort();
+    share_init(end);
     return end;
 }
 
@@ -315,6 +324,7 @@ void end_free(End *end)
         end_forget(end, chan);
     }
     mux_session_free(end->session);
+    share_deinit(end);
     for (size_t i = 0; i < end->closed_count; i++)
         free(end->closed[i]);
     free(end->closed);
@@ -452,7 +462,7 @@ static void check_limits(const End *end)
     }
 }
 
-void end_check(const End *end)
+void end_check(End *end)
 {
     MuxSessionInfo info;
     uint64_t held = 0;
@@ -474,4 +484,5 @@ void end_check(const End *end)
     if (info.channels >= 1000)
         run_count(end->run, COVER_CROWD);
     check_limits(end);
+    share_check(end);
 }

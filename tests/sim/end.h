@@ -8,10 +8,9 @@
 #include "pipe.h"
 #include "proto/session.h"
 #include "run.h"
+#include "share.h"
 
-typedef struct Chan Chan;
-
-typedef struct End {
+struct End {
     Run *run;
     unsigned side; // 0 the guest, 1 the host
     MuxLimits limits;
@@ -30,7 +29,8 @@ typedef struct End {
     size_t closed_count, closed_room;
     uint32_t finished_from; // channels from this number on…
     unsigned finished;      // …that ended in order
-} End;
+    Share share;
+};
 
 End *end_new(Run *run, unsigned side, const MuxLimits *limits);
 // The daemon is gone, and its apps with it.
@@ -50,7 +50,7 @@ Chan *end_adopt(End *end, uint32_t number, bool opener, MuxChannel *mux);
 void end_forget(End *end, Chan *chan);
 
 // Everything that must hold between two wake-ups.
-void end_check(const End *end);
+void end_check(End *end);
 
 uint64_t end_guest_id(const End *end);
 uint64_t end_host_id(const End *end);

@@ -109,6 +109,23 @@ static void fresh_channel(World *world, unsigned side, Quiet *quiet)
     run_fail(run, "no new channel works");
 }
 
+static bool acknowledged(const End *end)
+{
+    MuxSessionInfo info;
+    mux_session_info(end->session, &info);
+    return info.in_flight < 2 * MUX_ACK_EVERY;
+}
+
+// Each slot is back, the newest notices are there, and what was read is acknowledged.
+static void settle(World *world, Quiet *quiet)
+{
+    const End *guest = world->end[0], *host = world->end[1];
+
+    while (!share_is_quiet(guest, host) || !share_is_quiet(host, guest) || !acknowledged(guest) ||
+           !acknowledged(host))
+        round_of(world, quiet, "slots, notices and acknowledgements");
+}
+
 // Nothing may be left of what was.
 static void check_nothing_left(const World *world)
 {
@@ -118,8 +135,6 @@ static void check_nothing_left(const World *world)
         run_check(world->run, info.channels == 0 && info.budget_used == 0,
                   "%u channels and %ju bytes of the budget are left", info.channels,
                   (uintmax_t)info.budget_used);
-        run_check(world->run, info.in_flight < 2 * MUX_ACK_EVERY, "%ju bytes are not acknowledged",
-                  (uintmax_t)info.in_flight);
     }
 }
 
@@ -144,6 +159,7 @@ void world_quiet(World *world)
     }
     fresh_channel(world, 0, &quiet);
     fresh_channel(world, 1, &quiet);
+    settle(world, &quiet);
     check_nothing_left(world);
     run_trace(run, "over after %u rounds, %u of them idle", quiet.rounds, quiet.idle);
 }

@@ -11,6 +11,10 @@
 
 #include "coverage.h"
 #include "ledger.h"
+#include "proto/session.h"
+
+// How the run's channels go: one MuxPath for all, or each as it likes.
+#define MIXED 3
 
 typedef struct Run {
     uint64_t seed;
@@ -19,8 +23,12 @@ typedef struct Run {
     unsigned step;
     unsigned troubles; // how often the port misbehaved so far
     bool verbose;
-    bool quiet;   // the last phase: nothing disturbs any more
-    bool starved; // allocations fail now and then
+    bool quiet;         // the last phase: nothing disturbs any more
+    bool starved;       // allocations fail now and then
+    unsigned path;      // MuxPath, or MIXED
+    MuxRegion *regions; // all that there were; the epoch is the index, from 1
+    uint32_t region_count;
+    uint64_t news; // the newest that was made
     Ledger ledger;
     Coverage *coverage;
 } Run;

@@ -152,6 +152,8 @@ static void restore(World *world)
     world->snapshot = NULL;
     run_count(run, guest->told_up ? COVER_RESTORE_UP : COVER_RESTORE_GREETING);
     tear_ledger(world);
+    share_restored(world_enter(world, GUEST));
+    world_leave(world);
 }
 
 // What is on its way may be lost with it.

@@ -139,9 +139,11 @@ static void choose(World *world)
     world->trouble = troubles[run_below(run, 5)];
     run->starved = run_chance(run, 5);
     run->troubles = run->starved;
+    run->path = (unsigned)run_below(run, MIXED + 1);
     for (unsigned side = 0; side < 2; side++) {
         world->limits[side] = choose_limits(run);
         world->limits[side].seed = run_random(run);
+        world->limits[side].without = run_chance(run, 10) ? MUX_FEATURE_MEMORY : 0;
         world->habits[side] = choose_habits(run);
         pipe_choose(&world->pipe[side], side == 0);
     }
@@ -172,6 +174,7 @@ static void finish(World *world)
         pipe_deinit(&world->pipe[side]);
     }
     arena_free(world->arena);
+    share_free_regions(world->run);
     ledger_deinit(&world->run->ledger);
 }
 

@@ -5,6 +5,7 @@
 
 #include "forge.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "proto/bytes.h"
@@ -21,6 +22,7 @@ void forge_up(Forge *forge, MuxRole role, const MuxLimits *limits, const MuxHell
     MuxHello hello = peer ? *peer
                           : (MuxHello){.version_min = 1,
                                        .version_max = 1,
+                                       .features = MUX_FEATURES,
                                        .channels = MUX_CHANNELS_DEFAULT,
                                        .pending = MUX_PENDING_DEFAULT};
     uint8_t base[MUX_HELLO_SIZE];
@@ -108,6 +110,26 @@ void forge_accept(Forge *forge, uint32_t channel, uint64_t credit)
     forge_put(forge, MUX_FRAME_ACCEPT, channel, payload, sizeof(payload));
 }
 
+void forge_reference(Forge *forge, uint32_t channel, const MuxReference *reference)
+{
+    uint8_t payload[MUX_REF_SIZE];
+    mux_put32(payload, reference->epoch);
+    mux_put32(payload + 4, reference->slot);
+    mux_put32(payload + 8, reference->generation);
+    mux_put32(payload + 12, reference->offset);
+    mux_put32(payload + 16, reference->length);
+    forge_put(forge, MUX_FRAME_REF, channel, payload, sizeof(payload));
+}
+
+void forge_give(Forge *forge, uint32_t epoch, uint32_t slot, uint32_t generation)
+{
+    uint8_t payload[MUX_GIVE_AT + MUX_GIVEN_SIZE];
+    mux_put32(payload, epoch);
+    mux_put32(payload + 4, slot);
+    mux_put32(payload + 8, generation);
+    forge_put(forge, MUX_FRAME_GIVE, 0, payload, sizeof(payload));
+}
+
 void forge_data(Forge *forge, uint32_t channel, size_t n)
 {
     uint8_t payload[MUX_PAYLOAD_MAX];
@@ -119,6 +141,14 @@ void forge_data(Forge *forge, uint32_t channel, size_t n)
     }
 }
 
+static void say_given(GString *said, const MuxFrame *frame, const uint8_t *payload)
+{
+    g_string_append_printf(said, " %x", mux_get32(payload));
+    for (size_t at = MUX_GIVE_AT; at < frame->length; at += MUX_GIVEN_SIZE)
+        g_string_append_printf(said, " %u.%u", mux_get32(payload + at),
+                               mux_get32(payload + at + 4));
+}
+
 static void say_payload(GString *said, const MuxFrame *frame, const uint8_t *payload)
 {
     if (frame->type == MUX_FRAME_DATA && frame->length <= 32)
@@ -127,6 +157,16 @@ static void say_payload(GString *said, const MuxFrame *frame, const uint8_t *pay
         g_string_append_printf(said, " <%u>", frame->length);
     else if (frame->type == MUX_FRAME_RESET)
         g_string_append_printf(said, " %s", mux_code_name(mux_get32(payload)));
+    else if (frame->type == MUX_FRAME_REF)
+        g_string_append_printf(said, " %x/%u.%u+%u <%u>", mux_get32(payload),
+                               mux_get32(payload + 4), mux_get32(payload + 8),
+                               mux_get32(payload + 12), mux_get32(payload + 16));
+    else if (frame->type == MUX_FRAME_GIVE)
+        say_given(said, frame, payload);
+    else if (frame->type == MUX_FRAME_NOTICE)
+        g_string_append_printf(said, " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+                               mux_get64(payload), mux_get64(payload + 8), mux_get64(payload + 16),
+                               mux_get64(payload + 24));
     else if (frame->length >= 8)
         g_string_append_printf(said, " %" G_GUINT64_FORMAT, mux_get64(payload));
     if (frame->type == MUX_FRAME_OPEN || frame->type == MUX_FRAME_ACCEPT)

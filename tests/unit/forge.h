@@ -5,7 +5,9 @@
 // own. What the session says is a text, one line a frame:
 //
 //     PING n / PONG n / ACK n / OPEN id credit name / ACCEPT id n / DATA id bytes (or <size>) / FIN
-//     id / STOP id / RESET id code / CREDIT id n / RECLAIM id / RETURN id n
+//     id / STOP id / RESET id code / CREDIT id n / RECLAIM id / RETURN id n / REF id
+//     epoch/slot.generation+offset <length> / GIVE epoch slot.generation ... / NOTICE id sequence
+//     offset length (epochs in hexadecimal)
 //
 // The nonces of OPEN and ACCEPT are not told: what is forged has nonce_of(channel), and what the
 // session says is checked to have it.
@@ -37,6 +39,9 @@ void forge_number(Forge *forge, MuxFrameType type, uint32_t channel, uint64_t nu
 void forge_reset(Forge *forge, uint32_t channel, uint32_t code);
 void forge_open(Forge *forge, uint32_t channel, uint64_t credit, const char *name);
 void forge_accept(Forge *forge, uint32_t channel, uint64_t credit);
+void forge_reference(Forge *forge, uint32_t channel, const MuxReference *reference);
+// One slot.
+void forge_give(Forge *forge, uint32_t epoch, uint32_t slot, uint32_t generation);
 // `n` bytes 'x'.
 void forge_data(Forge *forge, uint32_t channel, size_t n);
 // Feeds what was collected, in one go.

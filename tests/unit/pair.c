@@ -5,6 +5,7 @@
 
 #include "pair.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "proto/channel.h"
@@ -21,6 +22,7 @@ void end_init(End *end, MuxRole role, const MuxLimits *limits)
     *end = (End){.log = g_string_new(NULL),
                  .channels = g_hash_table_new(NULL, NULL),
                  .heard = g_byte_array_new(),
+                 .slots = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
                  .now_us = 1000000,
                  .cut = UINT64_MAX};
     if (mux_session_new(role, limits, &end->session) < 0)
@@ -42,6 +44,7 @@ void end_deinit(End *end)
     mux_session_free(end->session);
     g_hash_table_unref(end->channels);
     g_byte_array_unref(end->heard);
+    g_array_unref(end->slots);
     g_string_free(end->log, TRUE);
 }
 
@@ -69,10 +72,14 @@ static void log_bytes(GString *log, const uint8_t *bytes, size_t n)
 
 static void log_data(End *end, uint32_t id, const MuxEvent *event)
 {
-    if (end->last_data == id)
+    bool shared = event->slot != 0;
+
+    if (end->last_data == id && end->last_shared == shared)
         g_string_truncate(end->log, end->log->len - 1);
     else
-        g_string_append_printf(end->log, "DATA %u ", id);
+        g_string_append_printf(end->log, "%s %u ", shared ? "SHARED" : "DATA", id);
+    end->last_data = id;
+    end->last_shared = shared;
     log_bytes(end->log, event->data, event->size);
     g_string_append_c(end->log, '\n');
 }
@@ -80,10 +87,10 @@ static void log_data(End *end, uint32_t id, const MuxEvent *event)
 static void log_event(End *end, uint32_t id, const MuxEvent *event)
 {
     static const char *const words[] = {
-        [MUX_EVENT_UP] = "UP",         [MUX_EVENT_DOWN] = "DOWN",   [MUX_EVENT_REJECT] = "REJECT",
-        [MUX_EVENT_SILENT] = "SILENT", [MUX_EVENT_HEARD] = "HEARD", [MUX_EVENT_OPEN] = "OPEN",
-        [MUX_EVENT_ACCEPT] = "ACCEPT", [MUX_EVENT_FIN] = "FIN",     [MUX_EVENT_STOP] = "STOP",
-        [MUX_EVENT_RESET] = "RESET",
+        [MUX_EVENT_UP] = "UP",         [MUX_EVENT_DOWN] = "DOWN",     [MUX_EVENT_REJECT] = "REJECT",
+        [MUX_EVENT_SILENT] = "SILENT", [MUX_EVENT_HEARD] = "HEARD",   [MUX_EVENT_OPEN] = "OPEN",
+        [MUX_EVENT_ACCEPT] = "ACCEPT", [MUX_EVENT_FIN] = "FIN",       [MUX_EVENT_STOP] = "STOP",
+        [MUX_EVENT_RESET] = "RESET",   [MUX_EVENT_NOTICE] = "NOTICE",
     };
     GString *log = end->log;
 
@@ -97,11 +104,24 @@ static void log_event(End *end, uint32_t id, const MuxEvent *event)
     if (event->detail)
         g_string_append_printf(log, "%s%s", event->type == MUX_EVENT_DOWN ? ": " : " ",
                                event->detail);
+    if (event->type == MUX_EVENT_NOTICE)
+        g_string_append_printf(log, " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+                               event->notice->id, event->notice->sequence, event->notice->offset,
+                               event->notice->length);
     if (event->type == MUX_EVENT_OPEN) {
         g_string_append_c(log, ' ');
         log_bytes(log, event->data, event->size);
     }
     g_string_append_c(log, '\n');
+}
+
+static void take_slot(End *end, const MuxEvent *event)
+{
+    end->shared += event->size;
+    if (end->holds)
+        g_array_append_val(end->slots, event->slot);
+    else
+        mux_session_give(end->session, event->slot);
 }
 
 static void handle(End *end, const MuxEvent *event)
@@ -110,8 +130,9 @@ static void handle(End *end, const MuxEvent *event)
 
     if (event->type == MUX_EVENT_DATA) {
         log_data(end, id, event);
-        end->last_data = id;
         end->taken += event->size;
+        if (event->slot)
+            take_slot(end, event);
         if (end->consumes)
             mux_channel_consumed(event->channel, event->size);
         return;
@@ -224,6 +245,21 @@ void end_read(MuxChannel *channel, size_t n)
     mux_channel_consumed(channel, MIN(n, (size_t)(info.received - info.consumed)));
 }
 
+void end_give(End *end, unsigned n)
+{
+    for (; n > 0 && end->slots->len > 0; n--) {
+        mux_session_give(end->session, g_array_index(end->slots, uint64_t, 0));
+        g_array_remove_index(end->slots, 0);
+    }
+}
+
+MuxRegionInfo end_region(const End *end, bool ours)
+{
+    MuxRegionInfo info;
+    mux_session_region_info(end->session, ours, &info);
+    return info;
+}
+
 void end_close(End *end, MuxChannel *channel, MuxCode code)
 {
     g_assert_true(g_hash_table_remove(end->channels, GUINT_TO_POINTER(channel_id(channel))));
@@ -278,6 +314,14 @@ size_t pair_carry(End *from, End *to)
         mux_session_output_done(from->session, n);
     }
     return n;
+}
+
+void pair_share(End *from, End *to, uint32_t epoch, void *memory, uint32_t size, uint32_t count)
+{
+    const MuxRegion region = {memory, epoch, 1, {{size, count}}};
+
+    g_assert_cmpint(mux_session_set_region(to->session, false, &region), ==, 0);
+    g_assert_cmpint(mux_session_set_region(from->session, true, &region), ==, 0);
 }
 
 void pair_settle(Pair *pair)

@@ -6,6 +6,7 @@
 //
 //     UP / DOWN <reason>[: detail] / REJECT <detail> / SILENT / HEARD
 //     OPEN <id> <name> / ACCEPT <id> / DATA <id> <bytes> / FIN <id> / STOP <id> / RESET <id> <code>
+//     SHARED <id> <bytes>: DATA in a slot / NOTICE <id> <sequence> <offset> <length>
 //
 // DATA lines of one channel that follow each other are joined: where frames end means nothing.
 #pragma once
@@ -22,12 +23,16 @@ typedef struct End {
     GString *log;
     GHashTable *channels; // by id, from open until close
     uint32_t last_data;   // the channel whose DATA line is the log's last, or 0
+    bool last_shared;     // …and it is a SHARED line
     uint64_t now_us;
     GByteArray *heard; // all bytes that it was fed
     uint64_t cut;      // a feed that goes across this many bytes is fed as two; UINT64_MAX: none
     size_t chunk;      // bytes that are fed at once; 0: all there are
     bool accepts;      // takes what the peer opens, at once
     bool consumes;     // reads what comes, at once
+    bool holds;        // keeps slots until end_give()
+    GArray *slots;     // uint64_t, so kept
+    uint64_t shared;   // bytes of DATA events in slots
     uint64_t taken;    // bytes of all DATA events
 } End;
 
@@ -60,6 +65,9 @@ uint32_t channel_id(const MuxChannel *channel);
 size_t end_write(End *end, MuxChannel *channel, const void *bytes, size_t n);
 // The reader takes `n` bytes, or as many as there are.
 void end_read(MuxChannel *channel, size_t n);
+// Gives `n` slots back, the oldest first, or as many as there are.
+void end_give(End *end, unsigned n);
+MuxRegionInfo end_region(const End *end, bool ours);
 void end_close(End *end, MuxChannel *channel, MuxCode code);
 MuxSessionInfo end_info(const End *end);
 // There are no channels, and every counter of them is zero.
@@ -76,6 +84,8 @@ void pair_up(Pair *pair);
 void pair_deinit(Pair *pair);
 // One write of one end. Returns how many bytes there were.
 size_t pair_carry(End *from, End *to);
+// What `from` writes from now on goes through this memory, of slots of this kind, when it is to.
+void pair_share(End *from, End *to, uint32_t epoch, void *memory, uint32_t size, uint32_t count);
 // Writes of both, until neither has anything to say.
 void pair_settle(Pair *pair);
 // Time passes for both.

@@ -18,6 +18,8 @@ typedef enum Act {
     SAY_FIN,     //
     SAY_STOP,    //
     SAY_CLOSE,   // n is the code
+    SAY_SHARE,   // from now on what is sent goes through shared memory
+    SAY_NOTICE,  // n is its sequence
     SAY_NOTHING, // n microseconds pass
 } Act;
 
@@ -73,10 +75,20 @@ static const Line lines[] = {
     {'g', SAY_CLOSE, 4, MUX_CODE_CLOSED, NULL},
     {'g', SAY_CLOSE, 5, MUX_CODE_CLOSED, NULL},
     {'h', SAY_CLOSE, 5, MUX_CODE_CLOSED, NULL},
-    // Someone is still there in the end.
-    {'g', SAY_OPEN, 7, 0, "last"},
+    // Bytes in a slot, and a notice.
+    {'g', SAY_OPEN, 7, 0, "shared"},
     {'h', SAY_ACCEPT, 7, 0, NULL},
-    {'h', SAY_TEXT, 7, 0, "unread"},
+    {'g', SAY_SHARE, 7, 0, NULL},
+    {'g', SAY_TEXT, 7, 0, "in a slot"},
+    {'h', SAY_READ, 7, 9, NULL},
+    {'h', SAY_NOTICE, 0, 3, NULL},
+    {'g', SAY_FIN, 7, 0, NULL},
+    {'h', SAY_CLOSE, 7, MUX_CODE_CLOSED, NULL},
+    {'g', SAY_CLOSE, 7, MUX_CODE_CLOSED, NULL},
+    // Someone is still there in the end.
+    {'g', SAY_OPEN, 9, 0, "last"},
+    {'h', SAY_ACCEPT, 9, 0, NULL},
+    {'h', SAY_TEXT, 9, 0, "unread"},
 };
 
 #define M16  "mmmmmmmmmmmmmmmm"
@@ -96,7 +108,10 @@ const char script_guest_log[] = "ACCEPT 1\n"
                                 "FIN 5\n"
                                 "FIN 4\n"
                                 "ACCEPT 7\n"
-                                "DATA 7 unread\n";
+                                "NOTICE 1 3 0 64\n"
+                                "RESET 7 closed\n"
+                                "ACCEPT 9\n"
+                                "DATA 9 unread\n";
 
 const char script_host_log[] = "OPEN 1 echo:arg\n"
                                "DATA 1 question\n"
@@ -111,13 +126,39 @@ const char script_host_log[] = "OPEN 1 echo:arg\n"
                                "STOP 5\n"
                                "DATA 5 last\n"
                                "RESET 5 closed\n"
-                               "OPEN 7 last\n";
+                               "OPEN 7 shared\n"
+                               "SHARED 7 in a slot\n"
+                               "FIN 7\n"
+                               "OPEN 9 last\n";
 
 static void write_much(End *end, MuxChannel *channel, size_t n)
 {
     char much[4096];
     memset(much, 'm', sizeof(much));
     (void)end_write(end, channel, much, n);
+}
+
+// Whoever reads it has it first.
+static void share(Pair *pair, MuxChannel *channel)
+{
+    static uint8_t memory[4][64];
+    const MuxRegion region = {memory[0], 1, 1, {{sizeof(memory[0]), G_N_ELEMENTS(memory)}}};
+
+    if (mux_session_set_region(pair->host.session, false, &region) == 0)
+        (void)mux_session_set_region(pair->guest.session, true, &region);
+    mux_channel_set_path(channel, MUX_PATH_SHARED, 0);
+}
+
+static void give_notice(Pair *pair, End *end, uint64_t sequence)
+{
+    MuxNotice notice;
+
+    mux_notice_init(&notice, 1);
+    notice.sequence = sequence;
+    notice.length = 64;
+    mux_session_notify(end->session, &notice);
+    pair_settle(pair);
+    mux_notice_deinit(&notice);
 }
 
 static void do_line(Pair *pair, const Line *line)
@@ -129,10 +170,14 @@ static void do_line(Pair *pair, const Line *line)
         (void)end_open(end, line->text);
     else if (line->act == SAY_NOTHING)
         pair_sleep(pair, line->n);
+    else if (line->act == SAY_NOTICE)
+        give_notice(pair, end, line->n);
     else if (!channel)
         return;
     else if (line->act == SAY_ACCEPT)
         mux_channel_accept(channel, end);
+    else if (line->act == SAY_SHARE)
+        share(pair, channel);
     else if (line->act == SAY_TEXT)
         (void)end_write(end, channel, line->text, strlen(line->text));
     else if (line->act == SAY_MUCH)

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // A conversation of two ends that has everything in it: opens from both sides, taken and refused,
-// data both ways, half-close, STOP, RESET, windows that grow, credit that is reclaimed. It stops
-// short of nothing when a step is not possible (there is no memory), so it can be run under any
-// failure.
+// data both ways, half-close, STOP, RESET, windows that grow, credit that is reclaimed,
+// shared memory. It stops short of nothing when a step is not possible (there is no memory), so it
+// can be run under any failure.
 #pragma once
 
 #include "pair.h"

@@ -55,7 +55,8 @@ static void test_inputs(void)
         MUX_CHANNEL_INPUTS, MUX_CHANNEL_INPUTS, MUX_CHANNEL_INPUTS, MUX_CHANNEL_INPUTS,
         MUX_CHANNEL_INPUTS, MUX_CHANNEL_INPUTS, MUX_IN_ACCEPT,      MUX_IN_DATA,
         MUX_IN_FIN,         MUX_IN_STOP,        MUX_IN_RESET,       MUX_IN_CREDIT,
-        MUX_IN_RECLAIM,     MUX_IN_RETURN};
+        MUX_IN_RECLAIM,     MUX_IN_RETURN,      MUX_CHANNEL_INPUTS, MUX_CHANNEL_INPUTS,
+        MUX_CHANNEL_INPUTS};
     for (unsigned type = 0; type < MUX_FRAME_TYPES; type++)
         g_assert_cmpuint(mux_channel_input(type), ==, inputs[type]);
 }

@@ -61,11 +61,12 @@ static const struct {
     unsigned min, max;
     bool of_channel;
 } kinds[] = {
-    {NULL, 0, 0, false},      {"HELLO", 60, 60, false}, {"PING", 8, 8, false},
-    {"PONG", 8, 8, false},    {"ACK", 8, 8, false},     {"OPEN", 15, 4096, true},
-    {"ACCEPT", 12, 12, true}, {"DATA", 1, 32748, true}, {"FIN", 0, 0, true},
-    {"STOP", 0, 0, true},     {"RESET", 4, 4, true},    {"CREDIT", 8, 8, true},
-    {"RECLAIM", 0, 0, true},  {"RETURN", 8, 8, true},
+    {NULL, 0, 0, false},       {"HELLO", 60, 60, false},  {"PING", 8, 8, false},
+    {"PONG", 8, 8, false},     {"ACK", 8, 8, false},      {"OPEN", 15, 4096, true},
+    {"ACCEPT", 12, 12, true},  {"DATA", 1, 32748, true},  {"FIN", 0, 0, true},
+    {"STOP", 0, 0, true},      {"RESET", 4, 4, true},     {"CREDIT", 8, 8, true},
+    {"RECLAIM", 0, 0, true},   {"RETURN", 8, 8, true},    {"REF", 20, 20, true},
+    {"GIVE", 12, 4100, false}, {"NOTICE", 32, 32, false},
 };
 
 static void test_kinds(void)

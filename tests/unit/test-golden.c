@@ -58,6 +58,33 @@ static void other_channel(Forge *forge)
     expect(forge, 10, 1);
 }
 
+// What came for nobody is given back; a notice; and bytes in a slot, on a channel of its own.
+static void shared_memory(Forge *forge)
+{
+    static uint8_t memory[4 * 64];
+    MuxRegion region = {memory, 0x11223344, 1, {{64, 4}}};
+    MuxNotice notice;
+
+    g_assert_cmpint(mux_session_set_region(forge->end.session, false, &region), ==, 0);
+    forge_reference(forge, 1, &(MuxReference){0x11223344, 2, 1, 0, 10});
+    expect(forge, 13, 1);
+    mux_notice_init(&notice, 0x0123456789abcdef);
+    notice.sequence = 7;
+    notice.offset = 4096;
+    notice.length = 65536;
+    mux_session_notify(forge->end.session, &notice);
+    expect(forge, 14, 1);
+    region.epoch = 0x55667788;
+    g_assert_cmpint(mux_session_set_region(forge->end.session, true, &region), ==, 0);
+    MuxChannel *channel = end_open(&forge->end, "bulk");
+    expect(forge, 15, 1);
+    forge_accept(forge, 3, 1000);
+    mux_channel_set_path(channel, MUX_PATH_SHARED, 0);
+    g_assert_cmpuint(end_write(&forge->end, channel, "hello", 5), ==, 5);
+    g_assert_cmpmem(memory, 6, "hello", 6);
+    expect(forge, 16, 1);
+}
+
 static void test_frames(void)
 {
     Forge forge;
@@ -77,8 +104,9 @@ static void test_frames(void)
     g_assert_cmpuint(pings, ==, 2044);
     forge_release(&forge);
     expect(&forge, 11, 2); // one PONG, of the last, and the ACK
+    shared_memory(&forge);
     g_assert_true(g_str_has_prefix(forge.end.log->str, "ACCEPT 1\nDATA 1 xxx"));
-    g_assert_true(g_str_has_suffix(forge.end.log->str, "x\nOPEN 2 a\n"));
+    g_assert_true(g_str_has_suffix(forge.end.log->str, "x\nOPEN 2 a\nACCEPT 3\n"));
     forge_deinit(&forge);
 }
 

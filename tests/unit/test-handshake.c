@@ -206,10 +206,26 @@ static void test_unknown_features(void)
                            .channels = UINT32_MAX,
                            .pending = UINT32_MAX};
     forge_up(&forge, MUX_HOST, NULL, &most);
-    g_assert_cmpuint(end_info(&forge.end).features, ==, 0);
+    g_assert_cmpuint(end_info(&forge.end).features, ==, MUX_FEATURES);
     g_assert_nonnull(end_open(&forge.end, "a"));
     forge_expect(&forge, "OPEN 2 16384 a\n");
     forge_deinit(&forge);
+}
+
+// A session has what both offer.
+static void test_features(void)
+{
+    static const MuxLimits without = {.without = MUX_FEATURE_MEMORY};
+    const MuxLimits *const limits[] = {NULL, &without};
+    for (unsigned i = 0; i < 4; i++) {
+        Pair pair;
+        pair_init(&pair, limits[i % 2], limits[i / 2]);
+        pair_up(&pair);
+        uint32_t both = i == 0 ? MUX_FEATURE_MEMORY : 0;
+        g_assert_cmphex(end_info(&pair.guest).features, ==, both);
+        g_assert_cmphex(end_info(&pair.host).features, ==, both);
+        pair_deinit(&pair);
+    }
 }
 
 // After a refusal it goes on listening: the right one may come yet.
@@ -238,6 +254,7 @@ int main(int argc, char **argv)
     g_test_add_func("/handshake/roles", test_roles);
     g_test_add_func("/handshake/versions", test_versions);
     g_test_add_func("/handshake/unknown-features", test_unknown_features);
+    g_test_add_func("/handshake/features", test_features);
     g_test_add_func("/handshake/reject-then-up", test_reject_then_up);
     return g_test_run();
 }

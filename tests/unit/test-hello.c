@@ -17,6 +17,7 @@ static const MuxHello guest = {
     .role = MUX_GUEST,
     .id = 0x1111,
     .echo = 0x2222,
+    .features = 1,
     .channels = 16384,
     .pending = 1024,
 };

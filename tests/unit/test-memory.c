@@ -77,8 +77,9 @@ static void test_each(void)
     bool same;
     long count = converse(-1, false, &same);
     g_assert_true(same);
-    // Two sessions of four, and five opens that take a channel and a name here and a channel there.
-    g_assert_cmpint(count, ==, 2 * 4 + 6 * 3);
+    // Two sessions of four, opens that take a channel and a name here and a channel there, and a
+    // region's slots here and there.
+    g_assert_cmpint(count, ==, 2 * 4 + 7 * 3 + 2);
     for (long i = 0; i < count; i++) {
         converse(i, false, &same);
         g_assert_false(same); // none of them goes unnoticed
@@ -146,6 +147,33 @@ static void test_asked(void)
     pair_deinit(&pair);
 }
 
+// No memory for a region's slots: the one that there is stays, and goes on.
+static void test_region(void)
+{
+    static uint8_t bytes[4 * 64];
+    MuxRegion region = {bytes, 1, 1, {{64, 4}}};
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = true;
+    pair_up(&pair);
+    pair_share(&pair.guest, &pair.host, 1, bytes, 64, 4);
+    MuxChannel *channel = end_open(&pair.guest, "a");
+    pair_settle(&pair);
+    mux_channel_set_path(channel, MUX_PATH_SHARED, 0);
+    end_forget(&pair.host);
+    region.epoch = 2;
+    for (unsigned ours = 0; ours < 2; ours++) {
+        memory.left = 0;
+        memory.after = false;
+        End *end = ours ? &pair.guest : &pair.host;
+        g_assert_cmpint(mux_session_set_region(end->session, ours, &region), ==, -ENOMEM);
+    }
+    g_assert_cmpuint(end_write(&pair.guest, channel, "still", 5), ==, 5);
+    pair_settle(&pair);
+    end_expect(&pair.host, "SHARED 1 still\n");
+    pair_deinit(&pair);
+}
+
 // A table that cannot grow gets slower, and loses nothing.
 static void test_table(void)
 {
@@ -171,6 +199,7 @@ int main(int argc, char **argv)
     g_test_add_func("/memory/new", test_new);
     g_test_add_func("/memory/open", test_open);
     g_test_add_func("/memory/asked", test_asked);
+    g_test_add_func("/memory/region", test_region);
     g_test_add_func("/memory/table", test_table);
     g_test_add_func("/memory/each-in-turn", test_each);
     g_test_add_func("/memory/all-after", test_all_after);

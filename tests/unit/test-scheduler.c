@@ -38,7 +38,7 @@ static Sender *turn(MuxScheduler *scheduler)
     Sender *sender = next(scheduler);
     g_assert_cmpuint(sender->share.deficit, >, 0);
     g_assert_cmpuint(sender->share.deficit, <=, QUANTUM);
-    uint32_t n = MIN(sender->write, sender->share.deficit);
+    uint32_t n = MIN(sender->write, (uint32_t)sender->share.deficit);
     mux_scheduler_sent(scheduler, &sender->share, n);
     sender->sent += n;
     return sender;
@@ -51,11 +51,11 @@ static void test_empty(void)
     mux_scheduler_init(&scheduler);
     g_assert_null(mux_scheduler_next(&scheduler));
     mux_share_init(&share);
-    mux_scheduler_remove(&share); // is not queued
+    mux_scheduler_remove(&scheduler, &share); // is not queued
     mux_scheduler_add(&scheduler, &share);
     mux_scheduler_add(&scheduler, &share); // is queued
     g_assert_true(mux_scheduler_next(&scheduler) == &share);
-    mux_scheduler_remove(&share);
+    mux_scheduler_remove(&scheduler, &share);
     g_assert_null(mux_scheduler_next(&scheduler));
 }
 
@@ -96,7 +96,7 @@ static void test_fresh_first(void)
     for (unsigned i = 0; i < QUANTUM / 64; i++) { // as long as what it sends is little
         mux_scheduler_add(&scheduler, &fresh->share);
         g_assert_true(turn(&scheduler) == fresh);
-        mux_scheduler_remove(&fresh->share);
+        mux_scheduler_remove(&scheduler, &fresh->share);
         turn(&scheduler);
     }
 }
@@ -111,7 +111,7 @@ static void test_no_gain_by_coming_back(void)
     for (unsigned i = 0; i < 1000; i++) {
         Sender *sender = turn(&scheduler);
         if (sender == &senders[0]) {
-            mux_scheduler_remove(&sender->share);
+            mux_scheduler_remove(&scheduler, &sender->share);
             mux_scheduler_add(&scheduler, &sender->share);
         }
     }
@@ -130,7 +130,7 @@ static void test_no_gain_by_parts(void)
     for (unsigned i = 0; i < 4000; i++) {
         Sender *sender = turn(&scheduler);
         if (sender == &senders[0]) {
-            mux_scheduler_remove(&sender->share);
+            mux_scheduler_remove(&scheduler, &sender->share);
             mux_scheduler_add(&scheduler, &sender->share);
         }
     }
@@ -146,10 +146,10 @@ static void test_held(void)
     senders_init(senders, 4, &scheduler);
     for (unsigned i = 0; i < 4; i++)
         turn(&scheduler); // now all wait
-    mux_scheduler_remove(&senders[3].share);
+    mux_scheduler_remove(&scheduler, &senders[3].share);
     senders[0].write = 1000;
     turn(&scheduler);
-    mux_scheduler_hold(&senders[0].share);
+    mux_scheduler_hold(&scheduler, &senders[0].share);
     g_assert_true(next(&scheduler) == &senders[1]);
     mux_scheduler_add(&scheduler, &senders[0].share);
     g_assert_true(next(&scheduler) == &senders[1]);
@@ -158,7 +158,7 @@ static void test_held(void)
     mux_share_init(&quiet);
     mux_scheduler_add(&scheduler, &quiet);
     g_assert_true(mux_scheduler_next(&scheduler) == &quiet);
-    mux_scheduler_remove(&quiet);
+    mux_scheduler_remove(&scheduler, &quiet);
     turn(&scheduler);
     turn(&scheduler);
     g_assert_true(next(&scheduler) == &senders[0]);
@@ -190,6 +190,79 @@ static void test_fair(void)
         g_assert_cmpuint(ABS((int64_t)(senders[i].sent - senders[0].sent)), <=, QUANTUM);
 }
 
+#define SLOT MUX_SLOT_MAX
+
+// Who sends a whole slot in one turn waits until the others have had as much.
+static void test_debt(void)
+{
+    Sender senders[3];
+    MuxScheduler scheduler;
+    senders_init(senders, 3, &scheduler);
+    g_assert_true(next(&scheduler) == &senders[0]);
+    mux_scheduler_sent(&scheduler, &senders[0].share, SLOT);
+    for (unsigned i = 0; i < 2 * (SLOT / QUANTUM); i++)
+        g_assert_true(turn(&scheduler) == &senders[1 + i % 2]);
+    g_assert_true(next(&scheduler) == &senders[0]);
+    g_assert_cmpint(senders[0].share.deficit, >, 0);
+    g_assert_cmpint(senders[0].share.deficit, <=, QUANTUM);
+}
+
+// In the long run each has the same, whatever it sends at once.
+static void test_debt_shares(void)
+{
+    Sender senders[4];
+    MuxScheduler scheduler;
+    senders_init(senders, 4, &scheduler);
+    senders[1].write = 100000;
+    senders[2].write = SLOT;
+    senders[3].write = 1000;
+    for (unsigned i = 0; i < 200000; i++) {
+        Sender *sender = next(&scheduler);
+        mux_scheduler_sent(&scheduler, &sender->share, sender->write);
+        sender->sent += sender->write;
+    }
+    for (unsigned i = 1; i < 4; i++)
+        g_assert_cmpuint(ABS((int64_t)(senders[i].sent - senders[0].sent)), <=, SLOT + QUANTUM);
+}
+
+// Nobody else has anything: it goes on at once. Coming back does not forgive it, nor make it quiet.
+static void test_debt_alone(void)
+{
+    Sender senders[2];
+    MuxScheduler scheduler;
+    senders_init(senders, 2, &scheduler);
+    mux_scheduler_remove(&scheduler, &senders[1].share);
+    for (unsigned i = 0; i < 10; i++) {
+        g_assert_true(next(&scheduler) == &senders[0]);
+        mux_scheduler_sent(&scheduler, &senders[0].share, SLOT);
+    }
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    g_assert_null(next(&scheduler));
+    mux_scheduler_add(&scheduler, &senders[0].share);
+    mux_scheduler_add(&scheduler, &senders[1].share);
+    for (unsigned i = 0; i < SLOT / QUANTUM - 1; i++)
+        g_assert_true(turn(&scheduler) == &senders[1]);
+}
+
+// What the others send while it is quiet counts as the turns that it owes them: after a pause a
+// keystroke does not wait for a slot that was sent an hour ago.
+static void test_debt_forgiven(void)
+{
+    Sender senders[2];
+    MuxScheduler scheduler;
+    senders_init(senders, 2, &scheduler);
+    g_assert_true(next(&scheduler) == &senders[0]);
+    mux_scheduler_sent(&scheduler, &senders[0].share, SLOT);
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    for (unsigned i = 0; i < SLOT / QUANTUM; i++)
+        g_assert_true(turn(&scheduler) == &senders[1]);
+    mux_scheduler_remove(&scheduler, &senders[0].share); // again changes nothing
+    mux_scheduler_add(&scheduler, &senders[0].share);
+    g_assert_cmpint(senders[0].share.deficit, ==, 0);
+    (void)turn(&scheduler);
+    g_assert_true(next(&scheduler) == &senders[0]);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -201,5 +274,9 @@ int main(int argc, char **argv)
     g_test_add_func("/scheduler/no-gain-by-parts", test_no_gain_by_parts);
     g_test_add_func("/scheduler/held", test_held);
     g_test_add_func("/scheduler/fair", test_fair);
+    g_test_add_func("/scheduler/debt", test_debt);
+    g_test_add_func("/scheduler/debt-shares", test_debt_shares);
+    g_test_add_func("/scheduler/debt-alone", test_debt_alone);
+    g_test_add_func("/scheduler/debt-forgiven", test_debt_forgiven);
     return g_test_run();
 }

@@ -116,7 +116,7 @@ static void test_states(void)
     g_assert_cmpuint(info.id, ==, GUEST_ID);
     g_assert_cmpuint(info.peer_id, ==, HOST_ID);
     g_assert_cmpuint(info.version, ==, 1);
-    g_assert_cmpuint(info.features, ==, 0);
+    g_assert_cmpuint(info.features, ==, MUX_FEATURES);
     g_assert_cmpuint(info.sessions, ==, 1);
     g_assert_cmpuint(info.budget, ==, MUX_BUDGET_DEFAULT);
     g_assert_cmpuint(info.budget_used, ==, 0);

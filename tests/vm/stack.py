@@ -27,6 +27,7 @@ from typing import Any
 import image
 from machine import die_with_parent
 from parts import part
+from store import Store
 from vm import ROOT, Background, Vm
 
 BUILD = Path(os.environ.get("GUESTMUX_BUILD", ROOT / "build"))
@@ -92,15 +93,26 @@ class Host:
         text = json.dumps({"service": name, **handler})
         (self.folder / "services" / f"{name}.json").write_text(text)
 
-    def start(self, port: Path, kind: str = "unix") -> None:
-        """Start hostmux; kind "unix" connects to the port's socket, "listen" waits there."""
+    def configure(self, **keys: Any) -> None:
+        """Its configuration, from the next start on."""
+        self._config.write_text(json.dumps(keys))
+
+    def start(self, port: Path | None, kind: str = "unix", store: Store | None = None) -> None:
+        """Start hostmux; kind "unix" connects to the port's socket, "listen" waits there.
+
+        Without a port the VMs are those of its configuration. store: as systemd's.
+        """
         assert not self._process
+        command: list[Path | str] = [
+            BIN / "hostmux", "--socket", self.socket,
+            "--services", self.folder / "services", "--config", self._config,
+        ]  # fmt: skip
+        if port:
+            command += ["--vm", f"{VM_NAME}={kind}:{port}"]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    BIN / "hostmux", "--vm", f"{VM_NAME}={kind}:{port}", "--socket", self.socket,
-                    "--services", self.folder / "services", "--config", self._config,
-                ],
+                store.command(command) if store else command,
+                pass_fds=store.descriptors() if store else (),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
 
@@ -135,6 +147,9 @@ class Host:
     def open(self, name: str) -> socket.socket:
         """A channel to a service of the guest's; ConnectionError with the line that refuses it."""
         return open_channel(self.socket, f"{VM_NAME}/{name}")
+
+    def answers(self) -> bool:
+        return self.muxctl("status", "--json").returncode == 0
 
     def wait_up(self, timeout: float = 5.0) -> None:
         wait_for(lambda: self.state("state") == "up", timeout, self.log)

@@ -44,7 +44,7 @@ class Background:
         self._vm = vm
         self._base = base
         self.log = f"{base}.log"
-        self.pid = int(vm.check(f"until [ -s {base}.pid ]; do usleep 5000; done; cat {base}.pid"))
+        self.pid = int(vm.check(f"until [ -s {base}.pid ]; do sleep 0.005; done; cat {base}.pid"))
 
     def output(self) -> str:
         """What it printed until now."""

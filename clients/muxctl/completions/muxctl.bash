@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# Completion of muxctl for bash. Names of services are the daemon's.
+# Completion of muxctl for bash. Names of services and buffers are the daemon's.
 
-# Sets command to muxctl's, at to its place, and socket to the option that the daemon is named with.
+# Sets command to muxctl's ("buffer create" is one), at to its place, and socket to the option that
+# the daemon is named with.
 _muxctl_look() {
     local i word
     command='' at=0 socket=()
@@ -20,13 +21,17 @@ _muxctl_look() {
         --) return ;;
         -*) ;;
         *)
-            [[ $command ]] || command=$word at=$i
+            if [[ ! $command ]]; then
+                command=$word at=$i
+            elif [[ $command == buffer ]]; then
+                command="buffer $word" at=$i
+            fi
             ;;
         esac
     done
 }
 
-# What may stand behind "--" in listen: a program and its arguments.
+# What may stand behind "--" in listen and buffer create: a program and its arguments.
 _muxctl_program() {
     local i
     for ((i = at + 1; i < COMP_CWORD; i++)); do
@@ -49,20 +54,31 @@ _muxctl_options() {
         echo "$common --description --property --vms --max-channels --once --retry --quiet"
         ;;
     services) echo "$common --json --names" ;;
-    events) echo "$common --json --only" ;;
+    buffer) echo "$common --json" ;;
+    'buffer list') echo "$common --json --application --names" ;;
+    'buffer create')
+        echo "$common --json --size --property --read-only-for --from --timeout --quiet"
+        ;;
+    'buffer show' | 'buffer watch') echo "$common --json" ;;
+    'buffer cat') echo "$common --offset --length" ;;
+    'buffer fill') echo "$common --offset --quiet" ;;
+    'buffer notify') echo "$common --offset --length" ;;
+    'buffer set' | 'buffer release') echo "$common" ;;
+    events) echo "$common --json --only --application" ;;
     top) echo "$common --json --once --interval" ;;
     status | vms) echo "$common --json" ;;
     *) echo "$common --json --version" ;;
     esac
 }
 
-# The names that begin so. They were chosen on the other side, and end on a command line: what a
+# The names that begin so, as a command prints them. They were chosen on the other side, and end on a command line: what a
 # shell would read anything into is left out.
 _muxctl_names() {
-    local name
+    local name current=$1
+    shift
     while read -r name; do
-        [[ $name == "$1"* && $name =~ ^[A-Za-z0-9._/-]+$ ]] && COMPREPLY+=("$name")
-    done < <(muxctl "${socket[@]}" services --names 2>/dev/null)
+        [[ $name == "$current"* && $name =~ ^[A-Za-z0-9._/-]+$ ]] && COMPREPLY+=("$name")
+    done < <(muxctl "${socket[@]}" "$@" --names 2>/dev/null)
 }
 
 _muxctl() {
@@ -73,22 +89,34 @@ _muxctl() {
     [[ $current == = ]] && previous=${COMP_WORDS[COMP_CWORD - 1]} current=
     COMPREPLY=()
     _muxctl_look
-    [[ $command == listen ]] && _muxctl_program "$current" && return
+    [[ $command == listen || $command == 'buffer create' ]] && _muxctl_program "$current" && return
     case $previous in
     --socket)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --only) words='services links channels' ;;
+    --only) words='services links channels buffers' ;;
+    --read-only-for) words='guest host' ;;
     --timeout | --interval | --max-channels | --description | --property | --vms) return ;;
+    --size | --from | --offset | --length | --application) return ;;
     *)
         case $current,$command in
         -*) words=$(_muxctl_options "$command") ;;
-        ,) words='connect listen services wait status top events vms' ;;
-        *,) words='connect listen services wait status top events vms' ;;
+        *,) words='connect listen services wait buffer status top events vms' ;;
+        *,buffer) words='list create show cat fill notify watch set release' ;;
         *,connect | *,wait)
-            _muxctl_names "$current"
+            _muxctl_names "$current" services
+            return
+            ;;
+        *,'buffer fill')
+            _muxctl_names "$current" buffer list
+            compopt -o default
+            return
+            ;;
+        *,'buffer list' | *,'buffer create') ;;
+        *,buffer\ *)
+            _muxctl_names "$current" buffer list
             return
             ;;
         esac

@@ -11,6 +11,10 @@
         for channel in listener:
             print(channel.caller, channel.socket.recv(100))
 
+    with guestmux.create_buffer("clip", 1 << 20) as buffer:  # memory of both sides
+        buffer.memory[:5] = b"hello"
+        buffer.notify(0, 5)
+
 What holds for all calls:
 
 - `socket` is the path of the daemon's socket. None: $GUESTMUX_SOCKET if that is set, else the first
@@ -21,13 +25,27 @@ What holds for all calls:
   away.
 - What is said of the other side (a description, a property, a caller) is what the other side says.
 
-guestmux.aio has the same for asyncio.
+guestmux.aio has the same for asyncio, but for bulk streams.
 """
 
-from ._calls import connect, events, listen, services, wait
-from ._model import Caller, Event, Refused, Service
-from ._sync import Channel, Events, Listener
+from ._bulk import BulkReceiver, BulkSender, Piece
+from ._calls import (
+    buffer_events,
+    buffers,
+    connect,
+    create_buffer,
+    events,
+    listen,
+    open_buffer,
+    release_buffer,
+    services,
+    wait,
+)
+from ._model import BufferInfo, Caller, Event, Gone, Notice, Properties, Refused, Service
+from ._sync import Buffer, Channel, Events, Listener
 
-__all__ = ["Caller", "Channel", "Event", "Events", "Listener", "Refused", "Service", "connect",
-           "events", "listen", "services", "wait"]
+__all__ = ["Buffer", "BufferInfo", "BulkReceiver", "BulkSender", "Caller", "Channel", "Event",
+           "Events", "Gone", "Listener", "Notice", "Piece", "Properties", "Refused", "Service",
+           "buffer_events", "buffers", "connect", "create_buffer", "events", "listen",
+           "open_buffer", "release_buffer", "services", "wait"]
 __version__ = "0.1.0"

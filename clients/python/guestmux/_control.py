@@ -31,12 +31,14 @@ class Control:
         self.sock = sock
         self.line_max = line_max
         self.passed = -1
+        self.daemon = ""  # "hostmux" or "guestmux", when it has answered
         self.cut = False  # a descriptor that came with it was lost: there was no number for it
         self._line = bytearray()
 
     @staticmethod
-    def open(path: str | os.PathLike[str] | None, line_max: int = EVENT_MAX) -> Steps[Control]:
-        return Control((yield from open_name("@control", path)), line_max)
+    def open(path: str | os.PathLike[str] | None, line_max: int = EVENT_MAX,
+             name: str = "@control") -> Steps[Control]:
+        return Control((yield from open_name(name, path)), line_max)
 
     def fileno(self) -> int:
         return self.sock.fileno()
@@ -70,6 +72,7 @@ class Control:
         while "ok" not in (answer := (yield from self.next())):
             yield from self.pause()
         if answer["ok"] is True:
+            self.daemon = str(answer.get("daemon", ""))
             return answer
         error = answer.get("error")
         if not isinstance(error, dict):

@@ -55,11 +55,67 @@ class Service:
         name, link, service = (_text(value, key) for key in ("name", "link", "service"))
         if name is None or link is None or service is None:
             return None
-        properties = value.get("properties")
-        if not isinstance(properties, dict):
-            properties = {}
         return Service(name, link, service, _text(value, "description") or "",
-                       {k: v for k, v in properties.items() if isinstance(v, str)})
+                       strings(value.get("properties")))
+
+
+@dataclass(frozen=True)
+class BufferInfo:
+    """What is known of a buffer, which is opened by its `name`: "clip", on a host "web1/clip"."""
+
+    name: str
+    link: str
+    buffer: str
+    id: str = ""  # 16 hexadecimal digits, never used again
+    size: int = 0  # bytes
+    state: str = ""  # "making", "ready", "going", "held" by a program of a guest
+    owner_side: str = ""  # "guest", "host", or the name of the VM that shares it
+    owner: Caller | None = None  # the program that made it
+    read_only_for: str | None = None  # "guest" or "host"
+    properties: Mapping[str, str] = field(default_factory=dict)
+    handles: int = 0  # programs of this side that have it open
+    notices: int = 0
+    node: str | None = None  # on a host: a file that is this memory
+
+    @staticmethod
+    def read(value: object, host: bool) -> BufferInfo | None:
+        """None if it is none. `host`: hostmux says it."""
+        if not isinstance(value, dict):
+            return None
+        buffer, link, owner = _text(value, "name"), _text(value, "link"), value.get("owner")
+        if buffer is None or link is None:
+            return None
+        return BufferInfo(
+            f"{link}/{buffer}" if host else buffer, link, buffer, _text(value, "id") or "",
+            _number(value, "size") or 0, _text(value, "state") or "",
+            (_text(owner, "side") or "") if isinstance(owner, dict) else "", Caller.read(owner),
+            _text(value, "read_only_for"), strings(value.get("properties")),
+            _number(value, "handles") or 0, _number(value, "notices") or 0, _text(value, "node"))
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Another program has changed bytes of a buffer. `sequence` counts the buffer's notices; the
+    range is that of all that were left out since the last one that was taken."""
+
+    sequence: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Properties:
+    """A buffer's properties were changed: these are all that it has."""
+
+    values: Mapping[str, str]
+
+
+class Gone(ConnectionError):
+    """A buffer has ended; `reason` is "owner", "released", …"""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the buffer has ended: {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -71,6 +127,7 @@ class Event:
 
     kind: str
     fields: Mapping[str, Any]
+    host: bool = False  # hostmux says it
 
     def __getitem__(self, key: str) -> Any:
         return self.fields[key]
@@ -87,6 +144,11 @@ class Event:
     def service(self) -> Service | None:
         """What can be opened, in service-added, service-changed and service-removed."""
         return Service.read(self.fields)
+
+    @property
+    def buffer(self) -> BufferInfo | None:
+        """In buffer-added, buffer-changed and buffer-removed."""
+        return BufferInfo.read(self.fields.get("buffer"), self.host)
 
 
 @dataclass(frozen=True)
@@ -106,6 +168,13 @@ class Opened:
         if service is None or link is None or number is None or argument is None:
             return None
         return Opened(service, argument, link, number, Caller.read(value.get("caller")))
+
+
+def strings(value: object) -> dict[str, str]:
+    """Those of an object's values that are strings."""
+    if not isinstance(value, dict):
+        return {}
+    return {key: one for key, one in value.items() if isinstance(one, str)}
 
 
 def _argument(value: Json) -> str | None:

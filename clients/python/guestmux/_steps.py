@@ -24,6 +24,7 @@ class Need:
 
     fd: int = -1
     write: bool = False
+    also: int = -1  # one that can be read does as well; it may be the same
 
 
 PAUSE = 0.01  # seconds; only when the queue of the daemon's socket is full
@@ -54,7 +55,11 @@ def _wait(need: Need, deadline: float | None) -> None:
         time.sleep(PAUSE)
         return
     poll = select.poll()
-    poll.register(need.fd, select.POLLOUT if need.write else select.POLLIN)
+    if need.also >= 0:
+        poll.register(need.also, select.POLLIN)
+    both = need.write and need.also == need.fd
+    poll.register(need.fd, (select.POLLOUT if need.write else 0)
+                  | (select.POLLIN if both or not need.write else 0))
     if not poll.poll(None if left is None else left * 1000):
         raise TimeoutError("the daemon did not answer in time")
 
@@ -84,8 +89,15 @@ async def _wait_async(need: Need) -> None:
         if not ready.done():
             ready.set_result(None)
 
-    (loop.add_writer if need.write else loop.add_reader)(need.fd, wake)
+    readable = {fd for fd in (need.also, -1 if need.write else need.fd) if fd >= 0}
     try:
+        for fd in readable:
+            loop.add_reader(fd, wake)
+        if need.write:
+            loop.add_writer(need.fd, wake)
         await ready
     finally:
-        (loop.remove_writer if need.write else loop.remove_reader)(need.fd)
+        for fd in readable:
+            loop.remove_reader(fd)
+        if need.write:
+            loop.remove_writer(need.fd)

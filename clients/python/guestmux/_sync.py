@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import socket as sockets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 
 from . import _verbs
 from ._control import Control
-from ._model import Caller, Event, Opened, Refused
+from ._handle import View
+from ._model import Caller, Event, Gone, Notice, Opened, Properties, Refused
 from ._steps import run
 
 
@@ -98,4 +99,39 @@ class Events(_Connection):
         self.close()
 
 
-__all__ = ["Channel", "Events", "Listener", "Refused"]
+class Buffer(View):
+    """A buffer that is open: its `memory`, and news of it."""
+
+    def next(self, timeout: float | None = None) -> Notice | Properties:
+        """The next news. `timeout` 0 does not wait. Gone when the buffer has ended: close it soon,
+        since the guest waits for that for some seconds to unplug the memory. ConnectionError when
+        the daemon went away, which is the same."""
+        return run(self._handle.next(), timeout)
+
+    def __iter__(self) -> Iterator[Notice | Properties]:
+        """News, up to the buffer's end."""
+        while True:
+            try:
+                news = self.next()
+            except (Gone, ConnectionResetError):
+                return
+            yield news
+
+    def notify(self, offset: int = 0, length: int | None = None,
+               timeout: float | None = None) -> None:
+        """Tell all others that these bytes were changed; without a length all that follow."""
+        run(self._handle.notify(offset, self.size - offset if length is None else length), timeout)
+
+    def set(self, properties: Mapping[str, str | None], timeout: float | None = None) -> None:
+        """Set properties; None removes one. Everybody is told, this program too."""
+        run(self._handle.set(properties), timeout)
+
+    def __enter__(self) -> Buffer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+__all__ = ["Buffer", "Channel", "Events", "Listener", "Refused"]

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 
 from ._control import ANSWER_MAX, Control
-from ._model import Event, Json, Opened, Refused, Service
+from ._model import BufferInfo, Event, Json, Opened, Refused, Service
 from ._steps import Steps
 
 Path = str | os.PathLike[str] | None
@@ -21,6 +21,27 @@ def services(path: Path) -> Steps[list[Service]]:
     control = yield from Control.open(path, ANSWER_MAX)
     try:
         return (yield from _remote(control))
+    finally:
+        control.close()
+
+
+def buffers(path: Path) -> Steps[list[BufferInfo]]:
+    answer, daemon = yield from _ask(path, {"verb": "buffers"})
+    listed = answer.get("buffers")
+    read = (BufferInfo.read(one, daemon == "hostmux")
+            for one in (listed if isinstance(listed, list) else []))
+    return [one for one in read if one is not None]
+
+
+def release_buffer(name: str, path: Path) -> Steps[None]:
+    yield from _ask(path, {"verb": "release", "buffer": name})
+
+
+def _ask(path: Path, request: Json) -> Steps[tuple[Json, str]]:
+    """The answer, and which daemon it is."""
+    control = yield from Control.open(path, ANSWER_MAX)
+    try:
+        return (yield from control.ask(request)), control.daemon
     finally:
         control.close()
 
@@ -64,10 +85,12 @@ def _named(name: str, services: Iterable[Service | None]) -> Service | None:
     return next((one for one in services if one is not None and one.name == name), None)
 
 
-def subscribe(only: Sequence[str], path: Path) -> Steps[Control]:
+def subscribe(only: Sequence[str], path: Path, application: str | None = None) -> Steps[Control]:
     request: Json = {"verb": "events"}
     if only:
         request["only"] = list(only)
+    if application is not None:
+        request["application"] = application
     return (yield from _begin(path, request))
 
 
@@ -75,7 +98,7 @@ def next_event(control: Control) -> Steps[Event]:
     while True:
         fields = yield from control.next()
         if isinstance(kind := fields.get("event"), str):
-            return Event(kind, fields)
+            return Event(kind, fields, control.daemon == "hostmux")
         yield from control.pause()
 
 

@@ -11,6 +11,10 @@
     async with await aio.events("services") as events:
         async for event in events:
             print(event.kind, event.service)
+
+    async with await aio.open_buffer("clip") as buffer:
+        async for news in buffer:
+            print(news, bytes(buffer.memory[:5]))
 """
 
 from __future__ import annotations
@@ -20,14 +24,26 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 
-from . import _verbs
+from . import _handle, _verbs
 from ._control import Control
 from ._dial import open_name
-from ._model import Caller, Event, Opened, Refused, Service
+from ._handle import View
+from ._model import (
+    BufferInfo,
+    Caller,
+    Event,
+    Gone,
+    Notice,
+    Opened,
+    Properties,
+    Refused,
+    Service,
+)
 from ._steps import run_async
 
-__all__ = ["Caller", "Channel", "Event", "Events", "Listener", "Refused", "Service", "connect",
-           "events", "listen", "services", "wait"]
+__all__ = ["Buffer", "BufferInfo", "Caller", "Channel", "Event", "Events", "Gone", "Listener",
+           "Notice", "Properties", "Refused", "Service", "buffer_events", "buffers", "connect",
+           "create_buffer", "events", "listen", "open_buffer", "release_buffer", "services", "wait"]
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -63,6 +79,37 @@ async def listen(service: str, *, description: str = "",
         _verbs.register(service, socket, description=description, properties=properties, vms=vms,
                         max_channels=max_channels, max_opens_per_second=max_opens_per_second),
         timeout))
+
+
+async def create_buffer(name: str, size: int, *, properties: Mapping[str, str] | None = None,
+                        read_only_for: str | None = None, from_object: str | None = None,
+                        socket: str | os.PathLike[str] | None = None,
+                        timeout: float | None = None) -> Buffer:
+    request = _handle.creation(name, size, properties, read_only_for, from_object)
+    return Buffer(await run_async(_handle.Handle.open(socket, name, request), timeout))
+
+
+async def open_buffer(name: str, *, write: bool | None = None,
+                      socket: str | os.PathLike[str] | None = None,
+                      timeout: float | None = None) -> Buffer:
+    request = _handle.opening(name, write)
+    return Buffer(await run_async(_handle.Handle.open(socket, name, request), timeout))
+
+
+async def buffers(*, socket: str | os.PathLike[str] | None = None,
+                  timeout: float | None = None) -> list[BufferInfo]:
+    return await run_async(_verbs.buffers(socket), timeout)
+
+
+async def release_buffer(name: str, *, socket: str | os.PathLike[str] | None = None,
+                         timeout: float | None = None) -> None:
+    await run_async(_verbs.release_buffer(name, socket), timeout)
+
+
+async def buffer_events(application: str | None = None, *,
+                        socket: str | os.PathLike[str] | None = None,
+                        timeout: float | None = None) -> Events:
+    return Events(await run_async(_verbs.subscribe(["buffers"], socket, application), timeout))
 
 
 class Channel:
@@ -123,6 +170,35 @@ class Events:
         self._control.close()
 
     async def __aenter__(self) -> Events:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Buffer(View):
+    """As guestmux.Buffer. One task at a time may wait for news."""
+
+    async def next(self) -> Notice | Properties:
+        return await run_async(self._handle.next(), None)
+
+    async def __aiter__(self) -> AsyncIterator[Notice | Properties]:
+        while True:
+            try:
+                news = await self.next()
+            except (Gone, ConnectionResetError):
+                return
+            yield news
+
+    async def notify(self, offset: int = 0, length: int | None = None) -> None:
+        await run_async(self._handle.notify(
+            offset, self.size - offset if length is None else length), None)
+
+    async def set(self, properties: Mapping[str, str | None]) -> None:
+        await run_async(self._handle.set(properties), None)
+
+    async def __aenter__(self) -> Buffer:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,

@@ -1,0 +1,114 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// What may come into a link's table. What is going or held counts until it is freed.
+//
+// On the host the limits are for both sides' buffers together. In the guest they are for what its
+// programs ask for; what its host tells it of is only bounded.
+
+#include <string.h>
+
+#include "buffers-private.h"
+#include "link.h"
+#include "proto/name.h"
+
+static bool fail(MuxBufferError *ret_error, const char *code, const char *text)
+{
+    *ret_error = (MuxBufferError){code, text};
+    return false;
+}
+
+bool mux_buffers_check_name(const MuxLink *link, const char *name, MuxBufferError *ret_error)
+{
+    size_t length = strlen(name), word;
+
+    if (!mux_name_valid(name, length, &word) || word != length)
+        return fail(
+            ret_error, "bad-name",
+            "a buffer's name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with neither . nor -");
+    if (mux_buffers_find(link, name))
+        return fail(ret_error, "exists", "there is a buffer of that name");
+    return true;
+}
+
+static guint64 most_bytes(const MuxLink *link, bool ours)
+{
+    bool bounded = ours || link->relay->role == MUX_HOST;
+
+    return bounded ? link->relay->buffers.bytes : G_MAXINT64 / 2;
+}
+
+// What is asked for is looked at first, so nothing wraps.
+bool mux_buffers_fit_size(const MuxLink *link, bool ours, uint64_t size, uint64_t *ret_size,
+                          MuxBufferError *ret_error)
+{
+    guint64 most = most_bytes(link, ours);
+    guint64 rounded = MUX_BUFFER_LEAST;
+
+    if (size == 0)
+        return fail(ret_error, "bad-size", "a buffer has at least one byte");
+    while (size <= most && rounded < size)
+        rounded *= 2;
+    if (size > most || rounded > most)
+        return fail(ret_error, "bad-size",
+                    "that is more than all buffers of this VM may have (\"buffer_bytes\")");
+    *ret_size = rounded;
+    return true;
+}
+
+typedef struct Sum {
+    guint buffers;
+    guint64 bytes;
+} Sum;
+
+// Of all, or of the user whose peer it is.
+static Sum count(const MuxLink *link, const MuxPeer *peer, const MuxBuffer *but)
+{
+    const MuxBuffer *buffer = NULL;
+    Sum sum = {0};
+
+    while ((buffer = mux_buffers_next(link, buffer))) {
+        if (buffer == but || (peer && (!buffer->ours || buffer->uid != peer->uid)))
+            continue;
+        sum.buffers++;
+        sum.bytes += buffer->size;
+    }
+    return sum;
+}
+
+static bool fits(Sum sum, uint64_t size, guint buffers, guint64 bytes)
+{
+    return sum.buffers < buffers && size <= bytes && sum.bytes <= bytes - size;
+}
+
+bool mux_buffers_check_limits(const MuxLink *link, uint64_t size, const MuxPeer *peer,
+                              const MuxBuffer *but, MuxBufferError *ret_error)
+{
+    const MuxBufferLimits *limits = &link->relay->buffers;
+
+    if (mux_buffers_count(link) - (but ? 1 : 0) >= MUX_BUFFERS_MOST)
+        return fail(ret_error, "limit", "there are too many buffers");
+    if (!peer && link->relay->role == MUX_GUEST)
+        return true;
+    if (!fits(count(link, NULL, but), size, limits->buffers, limits->bytes))
+        return fail(ret_error, "limit", "this VM has as many buffers as it may, or as large ones");
+    if (peer && !mux_peer_is_privileged(peer) &&
+        !fits(count(link, peer, but), size, (limits->buffers + 1) / 2, limits->bytes / 2))
+        return fail(ret_error, "limit",
+                    "this user has as many buffers as he may, or as large ones");
+    return true;
+}
+
+bool mux_buffer_set_size(MuxBuffer *buffer, uint64_t size, MuxBufferError *ret_error)
+{
+    const MuxPeer peer = {.known = true, .uid = buffer->uid};
+    uint64_t rounded;
+
+    g_assert(buffer->state != MUX_BUFFER_READY);
+    if (!mux_buffers_fit_size(buffer->link, buffer->ours, size, &rounded, ret_error) ||
+        !mux_buffers_check_limits(buffer->link, rounded, buffer->ours ? &peer : NULL, buffer,
+                                  ret_error))
+        return false;
+    buffer->size = rounded;
+    return true;
+}

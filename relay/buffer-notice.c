@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// Notices: that a program wrote in a buffer, and where. Nothing is made for one and nothing is kept
+// but a range for each handle, and one for the other side, which grows until it has been told.
+
+#include "handle.h"
+#include "link.h"
+#include "memory.h"
+
+// Adds a range to one that waits, or begins one.
+static void widen(MuxNotice *notice, uint64_t offset, uint64_t length)
+{
+    uint64_t end = MAX(notice->offset + notice->length, offset + length);
+
+    if (mux_list_empty(&notice->node)) {
+        notice->offset = offset;
+        notice->length = length;
+        return;
+    }
+    notice->offset = MIN(notice->offset, offset);
+    notice->length = end - notice->offset;
+}
+
+static void tell_handles(MuxBuffer *buffer, const MuxHandle *but, uint64_t offset, uint64_t length)
+{
+    const MuxMemoryKind *kind = buffer->link->relay->memory;
+
+    for (MuxList *node = buffer->handles.next; node != &buffer->handles; node = node->next) {
+        MuxHandle *handle = mux_handle_of(node);
+        if (handle != but)
+            mux_handle_notice(handle, offset, length);
+    }
+    if (kind && kind->noticed)
+        kind->noticed(buffer, offset, length);
+}
+
+void mux_buffer_notify(MuxBuffer *buffer, const MuxHandle *from, guint count, uint64_t offset,
+                       uint64_t length)
+{
+    if (buffer->state != MUX_BUFFER_READY)
+        return;
+    buffer->sequence += count;
+    buffer->notices += count;
+    widen(&buffer->notice, offset, length);
+    buffer->notice.sequence = buffer->sequence;
+    mux_session_notify(buffer->link->session, &buffer->notice);
+    mux_link_kick(buffer->link);
+    tell_handles(buffer, from, offset, length);
+}
+
+// News of both sides have one count, so that a program sees it go up; but not as far as the other
+// side likes.
+static uint64_t next_sequence(uint64_t ours, uint64_t theirs)
+{
+    return theirs > ours && theirs - ours <= G_MAXUINT32 ? theirs : ours + 1;
+}
+
+void mux_buffers_notice(MuxLink *link, const MuxEvent *event)
+{
+    const MuxNotice *notice = event->notice;
+    MuxBuffer *buffer = mux_buffers_find_id(link, notice->id);
+
+    // It may have crossed the buffer's end.
+    if (!buffer || buffer->state != MUX_BUFFER_READY)
+        return;
+    bool writes = link->relay->role == MUX_HOST ? buffer->guest_writes : buffer->host_writes;
+    if (!writes || notice->offset > buffer->size ||
+        notice->length > buffer->size - notice->offset) {
+        mux_link_log(link, G_LOG_LEVEL_WARNING,
+                     "the other end's notice of buffer '%s' is not possible", buffer->name);
+        return;
+    }
+    buffer->sequence = next_sequence(buffer->sequence, notice->sequence);
+    buffer->notices++;
+    tell_handles(buffer, NULL, notice->offset, notice->length);
+}

@@ -1,0 +1,32 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// The end that measures. Each function prints a line of JSON, or ends the program.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory.h"
+
+typedef struct ClientOptions {
+    size_t rounds; // of messages
+    size_t size;   // bytes of a message
+    uint64_t bytes;
+    size_t block; // bytes of a write, or of a piece
+    bool touch;
+    MemoryPlace place;
+} ClientOptions;
+
+// A message and its echo, one after the other.
+void client_rtt(int fd, const ClientOptions *options);
+// Blocks from the server, up to the last byte's arrival; to the server, up to its answer.
+void client_source(int fd, const ClientOptions *options);
+void client_sink(int fd, const ClientOptions *options);
+// As client_rtt(), while blocks go over another connection as fast as they can.
+void client_loaded(int fd, int other, bool to_server, const ClientOptions *options);
+
+void client_bulk_source(int fd, const ClientOptions *options);
+void client_bulk_sink(int fd, const ClientOptions *options);
+void client_notices(int fd, const ClientOptions *options);

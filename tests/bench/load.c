@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: 2026 the guestmux authors
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// load serve listen|device PATH                      the guest's end, for ever
+// load [OPTION…] WHAT CONNECTION                     measures, and prints a line of JSON
+//
+// WHAT: rtt; source, sink (from the server, to it); loaded-source, loaded-sink (rtt beside these);
+// bulk-source, bulk-sink; notices. CONNECTION: a descriptor that was inherited; for loaded two, by
+// a comma; or "pair", a socket pair whose server is a process of this machine.
+
+#include <err.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "server.h"
+#include "stream.h"
+
+static void usage(void)
+{
+    (void)fprintf(stderr, "usage: load serve listen|device PATH\n"
+                          "       load [-n ROUNDS] [-s SIZE] [-b BYTES] [-w BLOCK] [-t]\n"
+                          "            [-k SOCKET] [-l VM] WHAT FD[,FD]|pair\n");
+    exit(2);
+}
+
+static size_t number(const char *text, size_t most)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+
+    if (*end != '\0' || value < 1 || value > most)
+        usage();
+    return (size_t)value;
+}
+
+static int make_pair(void)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
+        err(1, "socketpair");
+    if (fork() == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(fds[0]);
+        server_run(fds[1]);
+        exit(0);
+    }
+    close(fds[1]);
+    return fds[0];
+}
+
+static void measure(const char *what, const char *connection, const ClientOptions *options)
+{
+    static const struct {
+        const char *name;
+        void (*run)(int fd, const ClientOptions *options);
+    } kinds[] = {{"rtt", client_rtt},
+                 {"source", client_source},
+                 {"sink", client_sink},
+                 {"bulk-source", client_bulk_source},
+                 {"bulk-sink", client_bulk_sink},
+                 {"notices", client_notices}};
+    const char *comma = strchr(connection, ',');
+    bool pair = strcmp(connection, "pair") == 0;
+    int fd = pair ? make_pair() : atoi(connection);
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i].name, what) == 0) {
+            // A process that has just begun is scheduled differently: the second line counts.
+            if (pair)
+                kinds[i].run(fd, options);
+            kinds[i].run(fd, options);
+            return;
+        }
+    if (!comma || (strcmp(what, "loaded-source") != 0 && strcmp(what, "loaded-sink") != 0))
+        usage();
+    client_loaded(fd, atoi(comma + 1), strcmp(what, "loaded-sink") == 0, options);
+}
+
+int main(int argc, char **argv)
+{
+    ClientOptions options = {.rounds = 1000, .size = 64, .bytes = 64 << 20, .block = 64 << 10};
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (int option; (option = getopt(argc, argv, "+n:s:b:w:tk:l:")) != -1;) {
+        if (option == 'n')
+            options.rounds = number(optarg, 1000000);
+        else if (option == 's')
+            options.size = number(optarg, 65536);
+        else if (option == 'b')
+            options.bytes = number(optarg, (size_t)1 << 40);
+        else if (option == 'w')
+            options.block = number(optarg, STREAM_BLOCK_MAX);
+        else if (option == 't')
+            options.touch = true;
+        else if (option == 'k')
+            options.place.socket = optarg;
+        else if (option == 'l')
+            options.place.link = optarg;
+        else
+            usage();
+    }
+    argv += optind;
+    argc -= optind;
+    if (argc == 3 && strcmp(argv[0], "serve") == 0 && strcmp(argv[1], "listen") == 0)
+        server_listen(argv[2]);
+    else if (argc == 3 && strcmp(argv[0], "serve") == 0 && strcmp(argv[1], "device") == 0)
+        server_device(argv[2]);
+    else if (argc == 2)
+        measure(argv[0], argv[1], &options);
+    else
+        usage();
+    return 0;
+}

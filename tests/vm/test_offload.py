@@ -1,0 +1,374 @@
+#!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 the guestmux authors
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Channels whose bulk goes through shared memory, in a real guest: whole, whatever ends in the
+middle; and without it, in clear words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from shared import MIB, Q35, SharedCase, guestmux
+from stack import (
+    BIN, ECHO, GUEST_SOCKET, NOISE, VM_NAME, Handler, read_all, shell, wait_for,
+)  # fmt: skip
+
+BULK = 8 * MIB
+#: Each session measures from which size on shared memory is used; what is moved here is about that
+#: large, unless a busy machine measures something else again and again.
+USUAL, TRIES = 16384, 5
+#: So many channels wait until somebody reads them, with so much in each.
+LATE_ONES, LATE = 12, 2 * MIB
+GO = "/tmp/go"
+
+
+def late(go: Path | str) -> Handler:
+    """Reads when somebody has opened that pipe."""
+    return shell(f": <{go}; exec sha256sum")
+
+
+def noise_sum(seed: int, size: int = BULK) -> str:
+    run = subprocess.run([NOISE, str(seed), str(size)], capture_output=True, check=True)
+    return hashlib.sha256(run.stdout).hexdigest()
+
+
+class Offload(SharedCase):
+    offload = True
+    guest_services = {
+        "gecho": ECHO, "gsum": shell("sha256sum"), "gzeros": shell("exec cat /dev/zero"),
+        "gnoise": shell(f"exec noise 3 {BULK}"), "gstuck": shell("exec sleep 60 >&-"),
+        "glate": late(GO),
+    }  # fmt: skip
+    host_services = {
+        "echo": ECHO, "sum": shell("sha256sum"), "zeros": shell("exec cat /dev/zero"),
+        "noise": shell(f"exec {NOISE} 4 {BULK}"), "sink": shell("exec cat >/dev/null"),
+    }  # fmt: skip
+
+    # ---- the regions ----
+
+    def begin(self) -> None:
+        """Both daemons, until both directions are used."""
+        self.start()
+        for _ in range(TRIES):
+            self.wait_measured()
+            if all(size and size <= USUAL for size in self.thresholds()):
+                return
+            self.host.stop()
+            self.host.start(None)
+            self.wait_again()
+        self.wait_measured()
+        self.say(f"measured to be worth it from {self.thresholds()} bytes on")
+
+    def wait_again(self) -> None:
+        self.wait_qmp()
+        self.host.wait_up()
+        self.guest.wait_up()
+
+    def wait_measured(self) -> None:
+        def measured() -> bool:
+            both = self.memory(), self.guest.link()["memory"]
+            return {memory[side]["state"] for memory in both for side in ("out", "in")} == {"on"}
+
+        wait_for(measured, 10, self.logs)
+
+    def thresholds(self) -> tuple[Any, Any]:
+        return self.memory()["out"]["from_bytes"], self.guest.link()["memory"]["out"]["from_bytes"]
+
+    def went(self) -> Counter[str]:
+        """Bytes from the host ("out") and from the guest, which way."""
+        memory = self.memory()
+        return Counter({f"{side} {way}": memory[side][f"{way}_bytes"]
+                        for side in ("out", "in") for way in ("shared", "inline")})  # fmt: skip
+
+    def slots_used(self) -> tuple[int, int]:
+        return (self.memory()["out"]["slots_used"],
+                self.guest.link()["memory"]["out"]["slots_used"])  # fmt: skip
+
+    def wait_nothing_open(self) -> None:
+        """No channel, and each sender has all of its slots back."""
+        wait_for(lambda: self.host.link()["channels_open"] == 0, 5, self.logs)
+        wait_for(lambda: self.guest.link()["channels_open"] == 0, 5, self.logs)
+        wait_for(lambda: self.slots_used() == (0, 0), 5, self.logs)
+
+    # ---- what is moved ----
+
+    def move(self) -> None:
+        """Both ways, for ever; it is under way."""
+        self.bulk = [self.vm.spawn("exec muxctl connect zeros </dev/null >/dev/null"),
+                     self.vm.spawn("exec muxctl connect sink </dev/zero")]  # fmt: skip
+        before = self.went()
+        wait_for(lambda: all(n > MIB for n in self.moved(before)), 10, self.logs)
+
+    def moved(self, before: Counter[str]) -> tuple[int, int]:
+        new = self.went()
+        new.subtract(before)
+        return (new["out shared"] + new["out inline"], new["in shared"] + new["in inline"])
+
+    def wait_bulk_ended(self) -> None:
+        for app in self.bulk:
+            app.wait(10)
+
+    def check_whole(self) -> None:
+        """Four streams at once; the sums are said when the stream's end has come."""
+        up = self.vm.spawn(f"noise 1 {BULK} | muxctl connect sum")
+        down = self.vm.spawn("muxctl connect noise </dev/null | sha256sum")
+        with self.host.open("gnoise") as from_guest, self.host.open("gsum") as to_guest:
+            to_guest.settimeout(None)  # for noise, which shares the setting
+            with subprocess.Popen([NOISE, "2", str(BULK)], stdout=to_guest.fileno()) as noise:
+                digest = hashlib.sha256()
+                while piece := from_guest.recv(MIB):
+                    digest.update(piece)
+            self.assertEqual(noise.returncode, 0)
+            to_guest.shutdown(socket.SHUT_WR)
+            ours = read_all(to_guest).split()[0].decode()
+        self.assertEqual((up.wait(30), down.wait(30)), (0, 0), up.output() + down.output())
+        sums = [up.output().split()[0], ours, digest.hexdigest(), down.output().split()[0]]
+        self.assertEqual(sums, [noise_sum(seed) for seed in (1, 2, 3, 4)])
+
+    def check_again(self, before: list[int]) -> None:
+        """A new session has new epochs; all is as it was at first."""
+        self.wait_measured()
+        self.assertFalse(set(before) & set(self.epochs()))
+        self.check_whole()
+        self.wait_nothing_open()
+
+    def epochs(self) -> list[int]:
+        memory = self.memory()
+        return [memory["out"]["epoch"], memory["in"]["epoch"]]
+
+    # ---- tests ----
+
+    def test_three_ways(self) -> None:
+        """Large, small, and both at once: all of it arrives, and went where it should."""
+        self.begin()
+        thresholds = dict(zip(("out", "in"), self.thresholds(), strict=True))
+        start = self.went()
+        self.check_whole()
+        large = self.went() - start
+        output = self.vm.check(f"many -c 20 -k 20 {GUEST_SOCKET} echo")
+        self.assertRegex(output, "done 20 closed 0 half 0 wrong 0 ")
+        small = self.went() - large - start
+        for side, threshold in thresholds.items():
+            self.assertGreaterEqual(large[f"{side} shared"] + large[f"{side} inline"], 2 * BULK)
+            if threshold and threshold <= USUAL:
+                self.assertGreater(large[f"{side} shared"], BULK)
+            if threshold and threshold >= 4096:  # its pieces are smaller
+                self.assertGreater(small[f"{side} inline"], small[f"{side} shared"])
+        many = self.vm.spawn(f"many -c 20 {GUEST_SOCKET} echo")
+        self.vm.wait_until(f"grep -q 'all open' {many.log}")
+        self.check_whole()
+        many.kill()
+        many.wait()
+        self.assertRegex(many.output(), " half 0 wrong 0 ")
+        self.wait_nothing_open()
+
+    def test_reset(self) -> None:
+        """Whoever reads or writes is killed in the middle."""
+        self.begin()
+        for _ in range(3):
+            self.move()
+            with self.host.open("gzeros") as from_guest, self.host.open("gstuck") as to_guest:
+                from_guest.recv(MIB)
+                to_guest.setblocking(False)
+                to_guest.send(bytes(MIB))
+            for app in self.bulk:
+                app.kill("KILL")
+            self.wait_nothing_open()
+        self.check_whole()
+
+    def test_nobody_reads(self) -> None:
+        """What they hold is bounded; others go on, through what is left or through the port."""
+        go = self.host.folder / "go"
+        os.mkfifo(go)
+        self.vm.check(f"mkfifo {GO}")
+        self.host.service("late", late(go))
+        self.begin()
+        command = f"{NOISE} 6 {LATE} | {BIN}/muxctl --socket {self.host.socket} connect"
+        apps = [self.vm.spawn(f"noise 5 {LATE} | muxctl connect late") for _ in range(LATE_ONES)]
+        ours = [self.host.app("/bin/sh", "-c", f"{command} {VM_NAME}/glate")
+                for _ in range(LATE_ONES)]  # fmt: skip
+
+        def full() -> bool:
+            ways = ((self.host, "glate"), (self.guest, "late"))
+            credits = [c["credit"] for side, name in ways
+                       for c in side.link()["channels"] if c["service"] == name]  # fmt: skip
+            return credits == [0] * 2 * LATE_ONES
+
+        wait_for(full, 15, self.logs)
+        self.say(f"slots held: {self.slots_used()}")
+        self.check_whole()
+        self.check_echo()
+        self.vm.check(f": >{GO}; rm {GO}")
+        go.write_bytes(b"")
+        for app in apps:
+            self.assertEqual((app.wait(20), app.output().split()[0]), (0, noise_sum(5, LATE)))
+        for process in ours:
+            self.assertEqual(process.communicate(timeout=20)[0].split()[0], noise_sum(6, LATE))
+        self.wait_nothing_open()
+
+    def test_guestmux_killed(self) -> None:
+        self.begin()
+        epochs = self.epochs()
+        self.move()
+        self.guest.stop("KILL")
+        self.wait_bulk_ended()
+        self.guest.start()
+        self.wait_again()
+        self.check_again(epochs)
+
+    def test_hostmux_killed(self) -> None:
+        self.begin()
+        epochs = self.epochs()
+        self.move()
+        self.host.stop(signal.SIGKILL)
+        self.wait_bulk_ended()
+        self.host.start(None)
+        self.wait_again()
+        self.check_again(epochs)
+        self.check_devices()
+
+    def test_guest_reset(self) -> None:
+        self.begin()
+        epochs = self.epochs()
+        self.move()
+        self.vm.reset()
+        self.guest.start()
+        self.wait_again()
+        self.check_again(epochs)
+        self.check_devices()
+
+    def check_devices(self) -> None:
+        """None is left of an earlier life."""
+
+
+class Files(Offload):
+    """Files that QEMU has had from its start; nothing of QMP."""
+
+    hardware = {"machine": "pc"}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(dir="/dev/shm")))
+        cls.files = {}
+        words: list[str] = []
+        for side, readonly in (("out", "on"), ("in", "off")):
+            path = cls.files[f"shm-{side}"] = folder / side
+            with path.open("xb") as file:
+                file.truncate(4 * MIB)
+            words += ["-object", f"memory-backend-file,id={side},mem-path={path},size={4 * MIB},"
+                      f"share=on,readonly={readonly}",
+                      "-device", f"ivshmem-plain,memdev={side}"]  # fmt: skip
+        cls.hardware = {**cls.hardware, "extra": words}
+        super().setUpClass()
+
+    def configure(self, **keys: Any) -> None:
+        files = {key: str(path) for key, path in self.files.items()}
+        super().configure(**{**files, "qmp": None, **keys})
+
+
+class Plugged(Offload):
+    hardware = Q35
+
+    def check_devices(self) -> None:
+        wait_for(lambda: len(self.plugged()) == 4, 15, lambda: f"{self.plugged()}{self.logs()}")
+        self.assertEqual(len(self.memfds()), len(self.memfds(self.vm.pid)))
+
+
+class Without(SharedCase):
+    """No region can be had: clear words, and all goes through the port."""
+
+    offload = True
+
+    def check(self, why: str) -> None:
+        for link in (self.host.link, self.guest.link):
+            for side in ("out", "in"):
+                self.assertEqual(link()["memory"][side]["state"], "off")
+        for side in ("out", "in"):
+            self.assertRegex(self.memory()[side]["why"], why)
+        self.assertRegex(self.host.log(), why)
+        output = self.vm.check(f"many -c 5 -k 100 {GUEST_SOCKET} echo")
+        self.assertRegex(output, "done 5 closed 0 half 0 wrong 0 ")
+        self.check_echo()
+        self.assertEqual(self.memory()["out"]["shared_bytes"], 0)
+        self.assertGreater(self.memory()["out"]["inline_bytes"], 0)
+
+    def start(self) -> None:
+        super().start()
+
+        def refused() -> bool:
+            sides = [self.memory()[side] for side in ("out", "in")]
+            return all(side["state"] == "off" and "why" in side for side in sides)
+
+        wait_for(refused, 15, self.logs)
+
+
+class LockedDown(Without):
+    """As with Secure Boot: no program of the guest's may map a device's memory."""
+
+    hardware = {"arguments": "lockdown=integrity"}
+
+    def test_offload(self) -> None:
+        self.start()
+        self.check(r"guest: .*locked down \(Secure Boot")
+        self.assertRegex(self.guest.log(), r"locked down \(Secure Boot")
+
+    def test_buffers(self) -> None:
+        self.configure(offload=False)
+        self.start()
+        self.assertRegex(self.ask(create="clip", size=MIB).error, "^unmappable: .*locked down")
+        with self.assertRaisesRegex(guestmux.Refused, "unmappable: .*locked down"):
+            self.create()
+        wait_for(lambda: not self.buffers() and not self.plugged(), 5, self.logs)
+        self.check("not configured")
+
+    def test_no_qmp(self) -> None:
+        self.configure(qmp=None)
+        self.start()
+        self.check("hostmux was told neither of this VM's QMP nor of files")
+        self.assertNotIn("qmp", self.memory())
+        self.assertRegex(self.ask(create="clip", size=MIB).error, "^no-memory: .*qmp=")
+
+    def test_no_qemu_at_qmp(self) -> None:
+        self.configure(qmp=f"unix:{self.host.folder}/nobody.sock")
+        self.start()
+        self.check("this VM's QMP is not connected")
+        self.assertIn("No such file", self.memory()["qmp"])
+        self.assertRegex(self.ask(create="clip", size=MIB).error, "^no-memory: .*not connected")
+
+
+class Unmappable(Without):
+    """Regions that QEMU has, and the guest cannot use."""
+
+    hardware = {"machine": "q35", "extra": ("-device", "pcie-root-port,id=small,chassis=9,slot=9")}
+
+    def test_sizes(self) -> None:
+        """One is too large for its root port, as it is by default; of the other there is another
+        size in QEMU than hostmux was told.
+        """
+        large, other = self.host.folder / "large", self.host.folder / "other"
+        for path, size in ((large, 32 * MIB), (other, 2 * MIB)):
+            with path.open("xb") as file:
+                file.truncate(size)
+        self.vm.qmp("object-add", id="large", share=True, size=32 * MIB,
+                    **{"qom-type": "memory-backend-file", "mem-path": str(large)})  # fmt: skip
+        self.vm.qmp("device_add", driver="ivshmem-plain", memdev="large", bus="small", id="large")
+        self.configure(**{"qmp": None, "shm-out": str(large), "shm-in": str(other)})
+        self.start()
+        self.check("guest: ")
+        self.assertIn("pref64-reserve", self.memory()["out"]["why"])
+
+
+del Offload, Without
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
