@@ -14,6 +14,7 @@
 #include "devices.h"
 #include "holders.h"
 #include "memory.h"
+#include "relay/hex.h"
 #include "relay/lines.h"
 #include "relay/link.h"
 #include "relay/regions.h"
@@ -113,8 +114,8 @@ void mux_share_lost(MuxShare *share);
 MuxShare *mux_share_new(MuxBuffer *buffer);
 // It cannot be had: both are freed.
 void mux_share_fail(MuxShare *share, const char *code, const char *text);
-// The owner here is gone, or nobody here wants it. `id` 0: it is not known yet. `reason`: as programs
-// are told it.
+// The owner here is gone, or nobody here wants it. `id` 0: it is not known yet. `reason`: as
+// programs are told it.
 void mux_share_say_release(MuxMemory *memory, const char *name, uint64_t id, const char *reason);
 // share-line.c: {"buffer"}, {"request", "error"} and {"ready"}.
 bool mux_share_take(MuxMemory *memory, const char *untrusted_name, json_object *untrusted_line,
@@ -130,16 +131,8 @@ void mux_shares_free(MuxMemory *memory);
 
 // --- what is on the wire (memory-line.c)
 
-#define MUX_HEX_SIZE(bytes) (2 * (bytes) + 1)
-
-void mux_hex(const uint8_t *bytes, size_t n, char *ret_text);
-// Whether it is so many bytes in hexadecimal.
-bool mux_unhex(const char *untrusted_text, uint8_t *ret_bytes, size_t n);
-bool mux_id_read(const char *untrusted_text, uint64_t *ret_id);
 // A new line that begins with such an id.
 json_object *mux_id_line(const char *key, uint64_t id);
 void mux_line_text(json_object *line, const char *key, const char *text);
-// Printable, and short; to be freed.
-char *mux_shown(const char *untrusted_text);
 // An error about what the host says. Returns false.
 bool mux_nonsense(GError **error, const char *text);

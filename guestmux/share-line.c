@@ -10,6 +10,7 @@
 #include "relay/json.h"
 
 #define OWNER_MAX 255 // bytes of a VM's name
+#define SHOWN_MAX 300 // bytes of the host's text
 
 typedef struct Line {
     MuxBufferFacts facts;
@@ -167,7 +168,7 @@ bool mux_share_take_error(MuxMemory *memory, json_object *untrusted_line, GError
                  !mux_json_string(why, "text", &text, error))))
         return false;
     MuxShare *share = find_request(memory, (int64_t)request);
-    g_autofree char *shown = mux_shown(text);
+    g_autofree char *shown = mux_printable(text, SHOWN_MAX);
     if (share)
         mux_share_fail(share, known_code(code), shown);
     return true;

@@ -140,7 +140,7 @@ bool mux_devices_take(MuxVm *vm, const char *what, json_object *untrusted_line, 
 {
     uint64_t id;
 
-    if (!mux_id_read(mux_get(untrusted_line, what), &id)) {
+    if (!mux_get_id(untrusted_line, what, &id)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "\"%s\" is no id", what);
         return false;
     }

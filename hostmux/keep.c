@@ -137,7 +137,7 @@ static void add_kept(MuxKeep *keep, json_object *untrusted_facts, GHashTable *fd
     json_object *id = mux_get(untrusted_facts, "id");
     uint64_t number;
 
-    if (!mux_json_is_text(vm) || !mux_id_read(id, &number))
+    if (!mux_json_is_text(vm) || !mux_get_id(untrusted_facts, "id", &number))
         return;
     gpointer fd = g_hash_table_lookup(fds, json_object_get_string(id));
     if (!fd)

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "relay/buffers.h"
+#include "relay/buffers/buffers.h"
 
 typedef struct MuxKeep MuxKeep;
 

@@ -37,10 +37,8 @@ static bool read_name(json_object *untrusted_entry, const char *suffix, uint64_t
     size_t length = strlen(name) - strlen(MUX_PLUG_PREFIX) - strlen(suffix);
     if (length != 16)
         return false;
-    json_object *id = json_object_new_string_len(name + strlen(MUX_PLUG_PREFIX), (int)length);
-    bool good = mux_id_read(id, ret_id);
-    json_object_put(id);
-    return good;
+    g_autofree char *id = g_strndup(name + strlen(MUX_PLUG_PREFIX), length);
+    return mux_id_read(id, ret_id);
 }
 
 // A buffer that an earlier hostmux made, and whose memory was kept.

@@ -10,12 +10,14 @@
 //     share.c    a named buffer and its device; share-make.c, share-line.c
 //     spread.c   the same buffer in other VMs
 //     offload.c  the two regions and theirs
+//     absent.c   whether there still is a guestmux
 #pragma once
 
 #include "keep.h"
 #include "memory.h"
 #include "nodes.h"
 #include "plug.h"
+#include "relay/hex.h"
 #include "relay/lines.h"
 #include "relay/link.h"
 #include "relay/regions.h"
@@ -233,6 +235,7 @@ struct MuxVm {
     MuxLink *link;
     MuxMemorySettings settings;
     MuxQmp *qmp; // NULL: none is configured
+    uint64_t doubted; // the session of which it is asked whether the guest still has it
     bool looked; // what QEMU has is known, on this connection
     MuxLines *lines;
     bool begun;       // the guest was told what there is
@@ -252,16 +255,14 @@ struct MuxVm {
 void mux_vm_look(MuxVm *vm);
 void mux_vm_looked(MuxVm *vm);
 
+// QEMU tells that something happened: ends the session if guestmux is not there any more.
+void mux_absent_event(MuxVm *vm, const char *untrusted_name);
+
 // --- helpers
 
-#define MUX_HEX_SIZE(bytes) (2 * (bytes) + 1)
-
-void mux_hex(const guint8 *bytes, size_t n, char *ret_text);
-// Whether it is so many bytes in hex.
-bool mux_unhex(const char *untrusted_text, guint8 *ret_bytes, size_t n);
 json_object *mux_id_json(uint64_t id);
-// False: it is no id.
-bool mux_id_read(json_object *untrusted_value, uint64_t *ret_id);
+// False: there is none.
+bool mux_get_id(json_object *object, const char *key, uint64_t *ret_id);
 // Text of the guest's: printable, and short. To be freed.
 char *mux_shown(json_object *untrusted_object, const char *key);
 json_object *mux_get(json_object *object, const char *key);

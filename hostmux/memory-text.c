@@ -15,49 +15,18 @@
 
 #define SHOWN_MAX 200
 
-void mux_hex(const guint8 *bytes, size_t n, char *ret_text)
-{
-    static const char digits[] = "0123456789abcdef";
-
-    for (size_t i = 0; i < n; i++) {
-        ret_text[2 * i] = digits[bytes[i] >> 4];
-        ret_text[2 * i + 1] = digits[bytes[i] & 0xf];
-    }
-    ret_text[2 * n] = '\0';
-}
-
-bool mux_unhex(const char *untrusted_text, guint8 *ret_bytes, size_t n)
-{
-    if (strlen(untrusted_text) != 2 * n)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        int high = g_ascii_xdigit_value(untrusted_text[2 * i]);
-        int low = g_ascii_xdigit_value(untrusted_text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        ret_bytes[i] = (guint8)(high << 4 | low);
-    }
-    return true;
-}
-
 json_object *mux_id_json(uint64_t id)
 {
-    g_autofree char *text = g_strdup_printf("%016" G_GINT64_MODIFIER "x", id);
+    char text[MUX_ID_SIZE];
+
+    mux_id_text(id, text);
     return json_object_new_string(text);
 }
 
-bool mux_id_read(json_object *untrusted_value, uint64_t *ret_id)
+bool mux_get_id(json_object *object, const char *key, uint64_t *ret_id)
 {
-    guint8 bytes[8];
-    uint64_t id = 0;
-
-    if (!mux_json_is_text(untrusted_value) ||
-        !mux_unhex(json_object_get_string(untrusted_value), bytes, sizeof(bytes)))
-        return false;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        id = id << 8 | bytes[i];
-    *ret_id = id;
-    return id != 0;
+    json_object *value = mux_get(object, key);
+    return mux_json_is_text(value) && mux_id_read(json_object_get_string(value), ret_id);
 }
 
 json_object *mux_get(json_object *object, const char *key)
@@ -75,12 +44,7 @@ char *mux_shown(json_object *untrusted_object, const char *key)
 
     if (!value)
         return NULL;
-    char *shown =
-        g_strndup(mux_json_is_text(value) ? json_object_get_string(value) : "?", SHOWN_MAX);
-    for (char *c = shown; *c; c++)
-        if (!g_ascii_isprint(*c))
-            *c = '?';
-    return shown;
+    return mux_printable(mux_json_is_text(value) ? json_object_get_string(value) : "?", SHOWN_MAX);
 }
 
 int mux_memfd_new(uint64_t size)

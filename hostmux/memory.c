@@ -194,6 +194,7 @@ static void on_qmp_event(void *user, const char *untrusted_name, json_object *un
     MuxVm *vm = user;
     json_object *id = mux_get(untrusted_data, "device");
 
+    mux_absent_event(vm, untrusted_name);
     if (strcmp(untrusted_name, "DEVICE_DELETED") != 0 || !mux_json_is_text(id))
         return;
     for (MuxList *node = vm->devices.next; node != &vm->devices; node = node->next) {

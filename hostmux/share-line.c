@@ -118,8 +118,7 @@ static void take_release(MuxBuffer *buffer, json_object *untrusted_line)
     uint64_t id;
 
     // Another of that name may be there by now. One without an id was given up while it was made.
-    if (mux_id_read(mux_get(untrusted_line, "device"), &id) ? id != buffer->id
-                                                            : !share || !share->asked)
+    if (mux_get_id(untrusted_line, "device", &id) ? id != buffer->id : !share || !share->asked)
         return;
     const char *reason = reason_of(buffer, untrusted_line);
     mux_buffer_gone(buffer, reason);

@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "buffers/handle.h"
 #include "control.h"
 #include "greeting.h"
-#include "handle.h"
 #include "listener.h"
 #include "open.h"
 #include "peer.h"

@@ -7,7 +7,7 @@
 
 #include <gio/gio.h>
 
-#include "buffers.h"
+#include "buffers/buffers.h"
 #include "json.h"
 #include "proto/limits.h"
 

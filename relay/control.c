@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "buffer-events.h"
+#include "buffers/buffer-events.h"
 #include "events.h"
 #include "greeting.h"
 #include "json.h"

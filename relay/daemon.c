@@ -15,12 +15,12 @@
 #include <string.h>
 
 #include "apps.h"
+#include "buffers/handle.h"
 #include "config.h"
 #include "control.h"
 #include "discovery.h"
 #include "events.h"
 #include "expose.h"
-#include "handle.h"
 #include "json.h"
 #include "link.h"
 #include "log.h"

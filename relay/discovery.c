@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "events.h"
+#include "hex.h"
 #include "json.h"
 #include "lines.h"
 #include "proto/name.h"
@@ -38,22 +39,12 @@ static bool is_service(const char *name)
     return mux_name_valid(name, strlen(name), &service) && name[service] == '\0';
 }
 
-static char *shown(const char *untrusted_text)
-{
-    char *text = g_strndup(untrusted_text, SHOWN_MAX);
-
-    for (char *c = text; *c; c++)
-        if (!g_ascii_isgraph(*c))
-            *c = '?';
-    return text;
-}
-
 static void take_greeting(MuxDiscovery *discovery, const char *daemon, const char *version)
 {
     if (discovery->daemon)
         return;
-    discovery->daemon = shown(daemon);
-    discovery->version = shown(version);
+    discovery->daemon = mux_printable(daemon, SHOWN_MAX);
+    discovery->version = mux_printable(version, SHOWN_MAX);
     if (strcmp(discovery->version, GUESTMUX_VERSION) != 0)
         mux_link_log(discovery->link, G_LOG_LEVEL_MESSAGE,
                      "the other end is %s %s; this is version " GUESTMUX_VERSION, discovery->daemon,

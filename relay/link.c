@@ -189,6 +189,16 @@ static void on_port_down(void *user, const char *why)
         mux_link_log(link, G_LOG_LEVEL_INFO, "the port went down: %s", why);
 }
 
+void mux_link_restart(MuxLink *link, const char *why)
+{
+    if (!mux_session_is_up(link->session))
+        return;
+    mux_session_stop(link->session);
+    drain_events(link);
+    mux_link_session_ended(link, why, NULL);
+    mux_link_start_session(link);
+}
+
 // --- sending and time
 
 static void fill_batch(MuxLink *link)

@@ -62,5 +62,9 @@ unsigned mux_link_channels(const MuxLink *link);
 // Something may have to be sent, or a joint's time runs: it is looked at, at the end of the turn.
 void mux_link_kick(MuxLink *link);
 
+// The other end is known to be gone, though the port shows nothing of it: the session ends, and
+// another one begins.
+void mux_link_restart(MuxLink *link, const char *why);
+
 // Logs something that the other side brought about, unless it brings about too much.
 void mux_link_log(MuxLink *link, GLogLevelFlags level, const char *format, ...) G_GNUC_PRINTF(3, 4);

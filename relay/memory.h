@@ -9,7 +9,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#include "buffers.h"
+#include "buffers/buffers.h"
 #include "relay.h"
 
 #define MUX_MEMORY_NAME "@memory"

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "buffers.h"
+#include "buffers/buffers.h"
 #include "control-private.h"
 #include "pass.h"
 #include "policy.h"

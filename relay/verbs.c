@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "buffer-json.h"
+#include "buffers/buffer-json.h"
 #include "events.h"
 #include "json.h"
 #include "link.h"

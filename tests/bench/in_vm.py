@@ -36,8 +36,9 @@ NAMES = {
     "socketpair": "both programs in the guest, with a unix socket pair between them",
     "guestmux_inline": "a channel, all through the port",
     "guestmux": "a channel, with two regions of 16 MiB as shared memory; notice: of a buffer",
-    "guestmux_bulk": "pieces of 64 KiB in a buffer of 4 MiB, with messages on a channel; made and"
-    " looked at in place",
+    "guestmux_bulk": "pieces of 256 KiB in a buffer of 4 MiB, made and looked at in place; messages"
+    " on a channel, one for 1 MiB",
+    "guestmux_bulk_64k": "the same with pieces of 64 KiB",
 }
 #: Two tables: heading by metric.
 TABLES = [
@@ -62,7 +63,7 @@ NOTES = """\
 RTT: a message of 64 bytes and its echo. notice: of a buffer, and the notice that answers it.
 loaded: the same beside another channel that is busy in one direction; the worse direction counts.
 MB/s: 64 MiB in writes of 64 KiB, in 10⁶ bytes. touched: the sender makes each byte, the receiver
-looks at each; guestmux_bulk is always so. cpu ms: how long the guest's processor worked for that,
+looks at each; bulk is always so. cpu ms: how long the guest's processor worked for that,
 which other programs of the host disturb less than the time."""
 GOALS = [
     Goal("guestmux h→g / socketpair", ("guestmux", "h2g_MBps"), ("socketpair", "h2g_MBps"), 0.9),
@@ -73,6 +74,8 @@ GOALS = [
          at_most=1.2),
 ]  # fmt: skip
 
+#: Bytes of a piece.
+BULK = {"guestmux_bulk": 256 << 10, "guestmux_bulk_64k": 64 << 10}
 RAW_PORTS = ("org.bench.raw.0", "org.bench.raw.1")
 INLINE_PORT = "org.guestmux.1"
 SERVED = "/run/bench.sock"
@@ -104,7 +107,7 @@ class Bench:
     @property
     def shared(self) -> bool:
         """Whether a link with shared memory is needed."""
-        return not {"guestmux", "guestmux_bulk"}.isdisjoint(self.wanted)
+        return not {"guestmux", *BULK}.isdisjoint(self.wanted)
 
     def _start(self) -> None:
         inline = self.vm.plug_port(INLINE_PORT)
@@ -238,14 +241,16 @@ class Bench:
         def touched(run: Callable[..., Values]) -> Values:
             return {f"{direction}_touched_MBps": run(what, "-t")["MBps"]}
 
-        def bulk() -> Values:
+        def bulk(size: int) -> Values:
             with self.host.open(f"{SHARED}/bench") as channel:
-                options = ["-k", str(self.host.socket), "-l", SHARED]
+                options = ["-k", str(self.host.socket), "-l", SHARED, "-w", str(size)]
                 rate = self.on_host(f"bulk-{what}", [channel], *options)["MBps"]
             return {f"{direction}_MBps": rate, f"{direction}_touched_MBps": rate}
 
         measures = [*self._each(firsts, plain), *self._each(firsts, touched)]
-        return Round(f"throughput {direction}", [*measures, *self._only("guestmux_bulk", bulk)])
+        for name, size in BULK.items():
+            measures += self._only(name, partial(bulk, size))
+        return Round(f"throughput {direction}", measures)
 
     def _loaded(self, run: Callable[..., Values]) -> Values:
         """The worse of both directions counts."""

@@ -14,6 +14,9 @@
 
 #define BUFFER_BYTES (4 << 20)
 #define TIMEOUT_MS   20000
+// So much is handed over at once: the receiver should neither wake up for little, nor wait until
+// there is no room any more.
+#define TOGETHER_BYTES (BUFFER_BYTES / 4)
 
 static void check(int result, const char *what, const char *why)
 {
@@ -66,7 +69,8 @@ double memory_send(int channel, const MemoryPlace *place, size_t size, uint64_t 
     double begin = seconds();
     for (uint64_t i = 0; i < count; i++) {
         make_bytes(memory, size, i);
-        check(mux_client_bulk_commit(bulk, memory, size, 0), "commit",
+        bool more = (i + 1) * size % TOGETHER_BYTES != 0;
+        check(mux_client_bulk_commit(bulk, memory, size, more ? MUX_CLIENT_BULK_MORE : 0), "commit",
               mux_client_bulk_reason(bulk));
         if (i + 1 < count)
             check(mux_client_bulk_reserve(bulk, size, TIMEOUT_MS, &memory), "reserve",
@@ -89,7 +93,9 @@ static bool take(MuxClientBulk *bulk, uint64_t *ret_length)
         return false;
     check(r, "take", mux_client_bulk_reason(bulk));
     (void)look_at_bytes(memory, length);
-    check(mux_client_bulk_release(bulk, memory, 0), "release", mux_client_bulk_reason(bulk));
+    // What is given back goes when the next piece has to be waited for.
+    check(mux_client_bulk_release(bulk, memory, MUX_CLIENT_BULK_MORE), "release",
+          mux_client_bulk_reason(bulk));
     *ret_length = length;
     return true;
 }

@@ -101,7 +101,7 @@ class Buffers(MemoryTest):
 
     def test_killed_owner(self) -> None:
         stack = self.memory_stack()
-        code = ("import sys; sys.path.insert(0, sys.argv[1]); import memory_stack as m, daemon, time\n"
+        code = ("import sys; sys.path.insert(0, sys.argv[1]); import memory_stack as m\n"
                 "d = type('D', (), {'socket': sys.argv[2]})\n"
                 "h = m.Handle(d, create=sys.argv[3], size=1 << 20); h.answer(); h.memory[0:1]\n"
                 "print('ready', flush=True); sys.stdin.read()")
@@ -148,7 +148,7 @@ class Buffers(MemoryTest):
         stack = self.memory_stack()
         for daemon in stack.daemons:
             for size in (0, -1, 1 << 60, (1 << 63) - 1, 257 * MIB):
-                self.assertIn(self.failure(daemon, size), ("bad-size", "bad-request", "limit"), size)
+                self.assertIn(self.failure(daemon, size), ("bad-size", "bad-request", "limit"))
         self.assertNotIn("object-add", self.qemu.commands())
         self.create(stack.guest, "small", 1)
         self.create(stack.guest, "odd", 3 * MIB)
@@ -326,8 +326,8 @@ class Regions(MemoryTest):
                 stack.guest.start()
                 wait_until(lambda: stack.host.link(VM)["sessions"] == 2 and stack.host.is_up(VM),
                            "a new session")
-                wait_until(lambda: [self.region(stack, side).get("epoch") for side in (  # type: ignore
-                    "out", "in")] != epochs, "new epochs")
+                wait_until(lambda: self.region(stack, "in").get("epoch") not in (*epochs, None),
+                           "a new epoch")
 
     def test_unusable_files(self) -> None:
         """The link works, and status says why."""

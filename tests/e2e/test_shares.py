@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Guest to guest: a buffer of one VM that others may read, where the host's configuration says so."""
+"""Guest to guest: a buffer of one VM that others may read, where the configuration says so."""
 
 from __future__ import annotations
 

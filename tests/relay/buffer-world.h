@@ -8,9 +8,9 @@
 
 #include <glib.h>
 
-#include "relay/buffers.h"
+#include "relay/buffers/buffers.h"
 #include "relay/control.h"
-#include "relay/handle.h"
+#include "relay/buffers/handle.h"
 #include "relay/link.h"
 #include "relay/memory.h"
 #include "relay/policy.h"

@@ -25,44 +25,30 @@ from textwrap import indent
 from types import FrameType
 from typing import Any
 
+from clipboard import Clipboard
 from image import ImageError
 from qmp import QmpError
 from stack import BIN, ECHO, GUEST_SOCKET, NOISE, VM_NAME, Guest, Host, guest_vm, shell
+from telling import DemoError, check, detail, say
 from vm import FOLDER, PORT_NAME, Background, Vm, VmError
 
 MIB = 1 << 20
 BULK = 64 * MIB
 IDLE_ROUNDS = 500
+OTHER_NAME = "guest2"
 PAUSE_US = 2000  # between two pings: somebody types
 GUEST_SERVICES = {"hello": shell("echo hello from the guest, kernel $(uname -r)")}
 #: What the service that comes and goes says, on the host, to whoever opens it.
 CLIP = "echo \"copied on the host, for $GUESTMUX_PROGRAM, user $GUESTMUX_UID of $GUESTMUX_LINK\""
 
 
-class DemoError(Exception):
-    """Something did not do what it is there for."""
-
-
-def say(text: str) -> None:
-    print(f"== {text}", flush=True)
-
-
-def detail(text: str) -> None:
-    for line in text.rstrip("\n").splitlines():
-        print(f"   {line}", flush=True)
-
-
-def check(condition: object, otherwise: str) -> None:
-    if not condition:
-        raise DemoError(otherwise)
-
-
 class Demo:
     """The steps, in order; each one that has a result puts a row into the closing table."""
 
-    def __init__(self, host: Host, vm: Vm) -> None:
+    def __init__(self, host: Host, vm: Vm, other: Vm) -> None:
         self._host = host
         self._vm = vm
+        self._other = other
         self._guest = Guest(vm)
         self._rows: list[tuple[str, str, str]] = []
         self._up_sum = host.folder / "upload.sum"
@@ -83,6 +69,7 @@ class Demo:
         self._start_daemons()
         self._one_by_one()
         self._come_and_go()
+        self._rows += Clipboard(self._host, self._vm, self._other).run()
         self._all_at_once()
 
     # ---- beginning ----
@@ -99,7 +86,11 @@ class Demo:
     def _start_daemons(self) -> None:
         say("starting hostmux on the host and guestmux in the guest")
         self.offer_services()
-        self._host.start(self._vm.port_path)
+        self._host.configure(vms={
+            name: {"port": f"unix:{vm.port_path}", "qmp": f"unix:{vm.qmp_path}"}
+            for name, vm in ((VM_NAME, self._vm), (OTHER_NAME, self._other))
+        })  # fmt: skip
+        self._host.start(None)
         begin = time.monotonic()
         daemon = self._guest.start()
         try:
@@ -162,7 +153,7 @@ class Demo:
         ours = self._vm.check("sha256sum </tmp/upload").split()[0]
         theirs = _make_download(self._down, self._seed + 1)
 
-        say("now all of it at the same time, through the one port:")
+        say("now all of it at the same time, through the one port and the memory beside it:")
         begin = time.monotonic()
         never = self._spawn("cat /dev/zero | muxctl connect never")
         upload = self._spawn("muxctl connect upload </tmp/upload")
@@ -271,6 +262,8 @@ here, in the guest, for instance:
     pipe-client pipe:echo hello
     muxctl connect download </dev/null | sha256sum
     muxctl connect no-such-thing
+    muxctl buffer create clip --size 1M &
+    muxctl buffer watch clip
     pingpong {GUEST_SOCKET} echo
 in another terminal, on the host:
     {BIN}/muxctl --socket {self._host.socket} status
@@ -278,6 +271,8 @@ in another terminal, on the host:
     {BIN}/muxctl --socket {self._host.socket} top
     {BIN}/muxctl --socket {self._host.socket} events
     {BIN}/muxctl --socket {self._host.socket} services
+    {BIN}/muxctl --socket {self._host.socket} buffer list
+    echo hello | {BIN}/muxctl --socket {self._host.socket} buffer fill {VM_NAME}/clip
     {BIN}/muxctl --socket {self._host.socket} connect {VM_NAME}/hello </dev/null
 services of the host:
     echo, upload, download, never
@@ -309,11 +304,12 @@ def _make_download(path: Path, seed: int) -> str:
 
 @contextmanager
 def booted() -> Iterator[Demo]:
-    say(f"booting Debian's {_kernel()} in QEMU, with one port named {PORT_NAME}")
+    say(f"booting Debian's {_kernel()} in QEMU, twice, each with one port named {PORT_NAME}")
     begin = time.monotonic()
     with Host() as host, guest_vm(GUEST_SERVICES, keep_logs=False) as vm:
-        detail(f"the guest is up after {time.monotonic() - begin:.1f} s")
-        yield Demo(host, vm)
+        with guest_vm(keep_logs=False) as other:
+            detail(f"the guests are up after {time.monotonic() - begin:.1f} s")
+            yield Demo(host, vm, other)
 
 
 def _kernel() -> str:

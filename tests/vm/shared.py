@@ -13,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from stack import BUILD, GUEST_SOCKET, VM_NAME, wait_for
 from vm import ROOT, Background, Vm
 
 sys.path.insert(0, str(ROOT / "clients/python"))
-import guestmux  # noqa: E402
+import guestmux as guestmux  # noqa: E402, PLC0414 (for who imports this)
 
 MIB = 1 << 20
 PATIENCE_S = 15.0
@@ -75,9 +76,8 @@ class App:
         self._vm.check(f"kill -{name} {self.process.pid}")
 
     def kill(self) -> None:
-        if self.process.running():
-            self.process.kill("KILL")
-            self.process.wait()
+        self._vm.run(f"kill -KILL {self.process.pid}")  # if it has not ended
+        self.process.wait()
 
 
 class SharedCase(StackCase):
@@ -192,7 +192,10 @@ class SharedCase(StackCase):
     def memfds(self, pid: int | None = None) -> list[str]:
         """Descriptors of a process (hostmux), that are shared memory."""
         folder = Path(f"/proc/{pid or self.host.pid}/fd")
-        links = [os.readlink(link) for link in folder.iterdir()]
+        links = []
+        for link in folder.iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                links.append(os.readlink(link))
         return [link for link in links if link.startswith("/memfd:guestmux")]
 
     def wait_nothing_left(self) -> float:

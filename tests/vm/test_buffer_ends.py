@@ -36,7 +36,7 @@ class Ends(SharedCase):
             while True:
                 buffer.next(PATIENCE_S)
         except guestmux.Gone as gone:
-            return gone.reason
+            return str(gone.reason)
         except ConnectionResetError:
             return "no daemon"
         finally:

@@ -47,7 +47,8 @@ class Buffers(SharedCase):
         self.assertEqual(caught.exception.reason, "owner")
         clip.close()
         removed = events.next(PATIENCE_S)
-        self.assertEqual((removed.kind, removed["buffer"]["name"]), ("buffer-removed", "clip_buffer"))
+        self.assertEqual((removed.kind, removed["buffer"]["name"]),
+                         ("buffer-removed", "clip_buffer"))  # fmt: skip
         self._apps.pop().kill()
         self.say(f"gone after {self.wait_nothing_left():.2f} s")
 

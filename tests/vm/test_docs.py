@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import tempfile
-import time
 import unittest
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +25,8 @@ CHANGES = re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b|\bid [0-9a-f]{16}\b|\bsession .
 
 
 def block(beginning: str) -> str:
-    """The indented text that begins so; a path of it is what `place` makes of it."""
-    found: re.Match[str] | None = re.search(
-        rf"^    {re.escape(beginning)}.*\n((?:    .*\n)*)", TEXT, re.M)
+    """The indented text that begins so."""
+    found = re.search(rf"^    {re.escape(beginning)}.*\n(?:    .*\n)*", TEXT, re.M)
     assert found, beginning
     return "".join(line[4:] + "\n" for line in found[0].splitlines())
 
@@ -40,7 +38,8 @@ def alike(text: str) -> list[list[str]]:
 
 def steps() -> Iterator[tuple[str, str, str]]:
     """Side, command and what it prints, of the tour."""
-    pieces = re.split(r"^(host|guest)\$ (.*)\n", block("guest$ muxctl buffer create clip"), flags=re.M)
+    tour = block("guest$ muxctl buffer create clip")
+    pieces = re.split(r"^(host|guest)\$ (.*)\n", tour, flags=re.M)
     yield from zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
 
 
@@ -53,6 +52,7 @@ class Page(unittest.TestCase):
 
     @classmethod
     def place(cls, text: str) -> str:
+        """With its paths in the test's folder."""
         return re.sub(r"/run/(?=web1)|/dev/shm/(?=web1)", f"{cls.folder}/", text)
 
     @classmethod
@@ -64,17 +64,20 @@ class Page(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="guestmux-docs-")))
+        folder = tempfile.TemporaryDirectory(prefix="guestmux-docs-")
+        cls.folder = Path(cls.enterClassContext(folder))
 
     def begin(self, command: str) -> None:
         """hostmux, as it is called on the page."""
         command = self.place(command)
         self.assertRegex(command, "^hostmux --vm ")
-        options = ["--socket", self.host.socket, "--services", self.host.folder / "services",
-                   "--config", self.host.folder / "hostmux.json"]  # fmt: skip
+        words: list[str | Path] = [
+            BIN / "hostmux", *shlex.split(command)[1:], "--socket", self.host.socket,
+            "--services", self.host.folder / "services",
+            "--config", self.host.folder / "hostmux.json",
+        ]  # fmt: skip
         log = self.enterContext(self.host.log_path.open("ab"))
-        process = subprocess.Popen([BIN / "hostmux", *shlex.split(command)[1:], *options],
-                                   stderr=log, preexec_fn=die_with_parent)  # fmt: skip
+        process = subprocess.Popen(words, stderr=log, preexec_fn=die_with_parent)
         self.addCleanup(process.wait)
         self.addCleanup(process.terminate)
         wait_for(self.host.answers, PATIENCE_S, self.host.log)
@@ -89,14 +92,16 @@ class Plugged(Page):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        words = shlex.split(cls.place(block("-qmp ") + block("-device pcie-root-port")), comments=True)
-        cls.boot("q35", *words)
+        text = block("-qmp ") + block("-device pcie-root-port")
+        cls.boot("q35", *shlex.split(cls.place(text)))
 
     def test_tour(self) -> None:
         self.begin(block("hostmux --vm web1=unix:/run/web1.sock,qmp=").strip())
         wait_for(lambda: self.regions() == ["on", "on"], PATIENCE_S, self.host.log)
         self.running: list[tuple[Background | subprocess.Popen[str], str]] = []
-        for side, command, shown in steps():
+        tour = list(steps())
+        self.assertGreater(len(tour), 6)
+        for side, command, shown in tour:
             with self.subTest(command):
                 getattr(self, f"on_{side}")(command, shown)
         for process, shown in self.running:
@@ -124,17 +129,18 @@ class Plugged(Page):
         if command.endswith(" &"):
             process = subprocess.Popen(["sh", "-c", f"exec {command[:-2]}"], stdout=subprocess.PIPE,
                                        text=True, preexec_fn=die_with_parent)  # fmt: skip
-            handles = f"{BIN}/muxctl --socket {self.host.socket} buffer list --json"
-            wait_for(lambda: '"handles":1' in subprocess.check_output(handles, shell=True, text=True),
-                     PATIENCE_S)  # fmt: skip
+            wait_for(lambda: '"handles":1' in self.listed("--json"), PATIENCE_S)
             self.running.append((process, shown))
             return
-        said = subprocess.run(command, shell=True, text=True, capture_output=True, check=True).stdout
+        run = subprocess.run(command, shell=True, text=True, capture_output=True, check=True)
         shown = shown.replace("/run/hostmux", f"{self.host.folder}/hostmux")
-        self.assertEqual(alike(said), alike(shown))
+        self.assertEqual(alike(run.stdout), alike(shown))
 
     def wait_known(self) -> None:
-        wait_for(lambda: "web1/clip" in self.host.muxctl("buffer", "list", "--names").stdout, PATIENCE_S)
+        wait_for(lambda: "web1/clip" in self.listed("--names"), PATIENCE_S)
+
+    def listed(self, option: str) -> str:
+        return self.host.muxctl("buffer", "list", option).stdout
 
 
 class Files(Page):
@@ -149,7 +155,7 @@ class Files(Page):
         wait_for(lambda: self.regions() == ["on", "on"], PATIENCE_S, self.host.log)
 
 
-del Page, time
+del Page
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -8,8 +8,8 @@
 
 #include "buffer-json.h"
 #include "buffers-private.h"
-#include "events.h"
-#include "link.h"
+#include "relay/events.h"
+#include "relay/link.h"
 
 static json_object *event_new(const char *name, const MuxBuffer *buffer, const char *reason)
 {

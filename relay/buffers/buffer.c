@@ -13,9 +13,9 @@
 #include "buffer-events.h"
 #include "buffers-private.h"
 #include "handle.h"
-#include "link.h"
-#include "memory.h"
-#include "policy.h"
+#include "relay/link.h"
+#include "relay/memory.h"
+#include "relay/policy.h"
 
 #define POLICY_NAME "@buffers"
 

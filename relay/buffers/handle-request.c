@@ -8,10 +8,10 @@
 
 #include "buffer-json.h"
 #include "handle-private.h"
-#include "json.h"
-#include "link.h"
-#include "memory.h"
-#include "verbs.h"
+#include "relay/json.h"
+#include "relay/link.h"
+#include "relay/memory.h"
+#include "relay/verbs.h"
 
 // In the guest the name is the buffer's; on the host, VM/buffer.
 static MuxLink *find_link(const MuxRelay *relay, const char **name)

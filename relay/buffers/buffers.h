@@ -12,9 +12,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "loop.h"
-#include "peer.h"
-#include "relay.h"
+#include "relay/loop.h"
+#include "relay/peer.h"
+#include "relay/relay.h"
 
 #define MUX_BUFFER_LEAST      ((guint64)1 << 20) // bytes: QEMU's for a device of its kind
 #define MUX_BUFFER_PROPERTIES 32

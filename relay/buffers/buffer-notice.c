@@ -5,8 +5,8 @@
 // but a range for each handle, and one for the other side, which grows until it has been told.
 
 #include "handle.h"
-#include "link.h"
-#include "memory.h"
+#include "relay/link.h"
+#include "relay/memory.h"
 
 // Adds a range to one that waits, or begins one.
 static void widen(MuxNotice *notice, uint64_t offset, uint64_t length)

@@ -5,8 +5,8 @@
 // properties are told once a turn.
 
 #include "handle-private.h"
-#include "json.h"
 #include "proto/bytes.h"
+#include "relay/json.h"
 
 #define HEADER     MUX_HANDLE_HEADER
 #define RECORD_MAX 65536 // payload

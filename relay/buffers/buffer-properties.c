@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "buffers-private.h"
-#include "json.h"
-#include "link.h"
+#include "relay/json.h"
+#include "relay/link.h"
 
 #define KEY_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 #include "buffers.h"
-#include "greeting.h"
-#include "peer.h"
+#include "relay/greeting.h"
+#include "relay/peer.h"
 
 typedef struct MuxHandle MuxHandle;
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "buffers-private.h"
-#include "link.h"
+#include "relay/link.h"
 
 struct MuxBuffers {
     MuxLink *link;

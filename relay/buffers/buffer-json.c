@@ -5,8 +5,8 @@
 
 #include "buffer-json.h"
 
-#include "link.h"
-#include "memory.h"
+#include "relay/link.h"
+#include "relay/memory.h"
 
 static void add_string(json_object *object, const char *key, const char *value)
 {

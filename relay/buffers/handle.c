@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "handle-private.h"
-#include "pass.h"
 #include "proto/bytes.h"
+#include "relay/pass.h"
 
 #define HEADER      MUX_HANDLE_HEADER
 #define REQUEST_MAX 65536

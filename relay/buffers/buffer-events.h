@@ -6,7 +6,7 @@
 #pragma once
 
 #include "buffers.h"
-#include "control.h"
+#include "relay/control.h"
 
 // It is READY.
 void mux_event_buffer_added(MuxBuffer *buffer);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "buffers-private.h"
-#include "link.h"
 #include "proto/name.h"
+#include "relay/link.h"
 
 static bool fail(MuxBufferError *ret_error, const char *code, const char *text)
 {
