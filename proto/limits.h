@@ -45,6 +45,10 @@
 // Slots that one GIVE returns.
 #define MUX_GIVE_MAX 512
 
+// What a byte in a slot counts for in ACKs and in flight, next to one on the port: half, since it
+// takes about half the time.
+#define MUX_SLOT_WEIGHT(bytes) (((uint64_t)(bytes) + 1) / 2)
+
 // --- defaults and our own choices
 
 // Channels that the peer may have open at once, and those of them not yet answered: a
@@ -72,6 +76,11 @@
 
 // The slot that a channel gets first; later ones follow what it has to send.
 #define MUX_SLOT_WANTED (64 * 1024)
+
+// Slots go back with whatever else is said; by themselves only after this time, or when they make
+// an eighth of their region: each frame on its own costs both ends a wake-up.
+#define MUX_GIVE_US   10000u
+#define MUX_GIVE_PART 8
 
 // The receive buffer: what the port gives in one go is parsed in one go.
 #define MUX_INPUT_SIZE (256 * 1024)

@@ -5,8 +5,8 @@
 // in a slot, and REF takes the place of DATA: same order, same credit, same turn. The receiver's
 // owner gets the bytes where they lie, and gives the slot back when its reader has them.
 //
-// What is in a slot counts as in flight until the receiver has read the REF: a keystroke must not
-// wait behind a region full of data either.
+// What is in a slot counts as in flight, for half, until the receiver has read the REF: a keystroke
+// must not wait behind a region full of data either.
 //
 // Every slot that was received is given back exactly once: by the owner who got it in an event, or
 // here when there is no such event. What a slot holds is never looked at.
@@ -132,7 +132,7 @@ void mux_references_sent(MuxSession *session, const MuxTurn *turn, size_t n)
     mux_put32(p + 12, 0);
     mux_put32(p + 16, (uint32_t)n);
     mux_output_frame(&session->output, MUX_FRAME_REF, channel->entry.id, MUX_REF_SIZE);
-    mux_output_beside(&session->output, n);
+    mux_output_beside(&session->output, MUX_SLOT_WEIGHT(n));
     (void)mux_slots_at(&session->out, turn->slot, &size);
     channel->lent += size;
     channel->last = (uint32_t)n;
@@ -162,6 +162,13 @@ const char *mux_references_returned(MuxSession *session, const MuxFrame *frame,
 
 // --- receiving
 
+static void give(MuxSession *session, uint32_t slot)
+{
+    if (session->in.giving == 0)
+        session->give_us = session->now_us;
+    mux_slots_give(&session->in, slot);
+}
+
 const char *mux_references_receive(MuxSession *session, const MuxFrame *frame,
                                    const uint8_t *payload, MuxEvent *ret_event)
 {
@@ -177,21 +184,35 @@ const char *mux_references_receive(MuxSession *session, const MuxFrame *frame,
     if (error)
         return error;
 
-    session->received += untrusted.length;
+    session->received += MUX_SLOT_WEIGHT(untrusted.length);
     session->shared_in += untrusted.length;
     error = mux_receive_for_channel(session, frame->channel, MUX_FRAME_DATA, base, untrusted.length,
                                     ret_event);
     if (ret_event->type == MUX_EVENT_DATA)
         ret_event->slot = (uint64_t)untrusted.epoch << 32 | (untrusted.slot + 1);
     else
-        mux_slots_give(&session->in, untrusted.slot);
+        give(session, untrusted.slot);
     return error;
 }
 
 void mux_session_give(MuxSession *session, uint64_t slot)
 {
     if (session->in.slots && session->in.region.epoch == slot >> 32)
-        mux_slots_give(&session->in, (uint32_t)slot - 1);
+        give(session, (uint32_t)slot - 1);
+}
+
+uint64_t mux_references_deadline(const MuxSession *session)
+{
+    return session->in.giving > 0 ? session->give_us + MUX_GIVE_US : UINT64_MAX;
+}
+
+static bool is_time_to_give(const MuxSession *session)
+{
+    const uint8_t *base;
+
+    return session->in.giving > 0 && (mux_output_pending(&session->output, &base) > 0 ||
+                                      session->in.giving >= session->in.bytes / MUX_GIVE_PART ||
+                                      session->now_us >= session->give_us + MUX_GIVE_US);
 }
 
 void mux_references_send(MuxSession *session)
@@ -199,6 +220,8 @@ void mux_references_send(MuxSession *session)
     size_t room, length = MUX_GIVE_AT;
     uint32_t slot, generation;
 
+    if (!is_time_to_give(session))
+        return;
     while ((room = mux_output_room(&session->output)) >= MUX_GIVE_AT + MUX_GIVEN_SIZE) {
         size_t most = least(room, MUX_GIVE_AT + MUX_GIVE_MAX * MUX_GIVEN_SIZE);
         uint8_t *p = mux_output_payload(&session->output);

@@ -72,6 +72,7 @@ struct MuxSession {
 
     MuxSlots out, in;               // of the region that we write, and of the peer's
     uint32_t threshold;             // bytes from which on `out` is used
+    uint64_t give_us;               // when the first slot was to be given back
     uint64_t shared_out, shared_in; // bytes of channels that went through the regions
     uint64_t port_out, port_in;     // …and over the port
     MuxList notices;                // that wait to be sent
@@ -111,8 +112,9 @@ void mux_references_end(MuxSession *session);
 bool mux_references_turn(MuxSession *session, MuxChannel *channel, MuxTurn *ret_turn);
 // `n` bytes are in the turn's slot.
 void mux_references_sent(MuxSession *session, const MuxTurn *turn, size_t n);
-// Puts what is to be given back into the batch.
+// Puts what is to be given back into the batch, if it is time to.
 void mux_references_send(MuxSession *session);
+uint64_t mux_references_deadline(const MuxSession *session);
 // These return why what came is against the protocol, or NULL.
 const char *mux_references_receive(MuxSession *session, const MuxFrame *frame,
                                    const uint8_t *payload, MuxEvent *ret_event);

@@ -61,7 +61,10 @@ int mux_slots_init(MuxSlots *slots, const MuxRegion *region, bool ours)
     *slots = (MuxSlots){.region = *region, .last = MUX_SLOT_NONE};
     for (unsigned i = 0; i < MUX_SLOT_CLASSES; i++) {
         slots->heads[i] = MUX_SLOT_NONE;
-        slots->count += i < region->n ? region->classes[i].count : 0;
+        if (i >= region->n)
+            continue;
+        slots->count += region->classes[i].count;
+        slots->bytes += (uint64_t)region->classes[i].size * region->classes[i].count;
     }
     slots->slots = calloc(slots->count, sizeof(*slots->slots));
     if (!slots->slots)
@@ -181,6 +184,7 @@ void mux_slots_give(MuxSlots *slots, uint32_t slot)
 {
     assert(slot < slots->count && slots->slots[slot].channel == HELD);
     slots->slots[slot].channel = TO_GIVE;
+    slots->giving += slots->region.classes[class_of(slots, slot)].size;
     slots->slots[slot].next = MUX_SLOT_NONE;
     if (slots->heads[0] == MUX_SLOT_NONE)
         slots->heads[0] = slot;
@@ -197,6 +201,7 @@ uint32_t mux_slots_next_given(MuxSlots *slots, uint32_t *ret_generation)
         return MUX_SLOT_NONE;
     slots->heads[0] = slots->slots[slot].next;
     slots->slots[slot].channel = 0;
+    slots->giving -= slots->region.classes[class_of(slots, slot)].size;
     slots->used--;
     *ret_generation = slots->slots[slot].generation;
     return slot;

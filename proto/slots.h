@@ -44,7 +44,9 @@ typedef struct MuxSlots {
     MuxSlot *slots; // NULL: there is no region
     uint32_t count;
     uint32_t used;                    // by us, or held by us
-    uint64_t free_bytes;              // of the slots that are free
+    uint64_t bytes;                   // of all slots
+    uint64_t free_bytes;              // of those that are free
+    uint64_t giving;                  // …that are to be given back
     uint32_t heads[MUX_SLOT_CLASSES]; // of the free ones; or [0]: the first to be given back
     uint32_t last;                    // …and the last
 } MuxSlots;

@@ -258,5 +258,5 @@ uint64_t mux_session_deadline(const MuxSession *session)
     if (session->state == MUX_SESSION_UP && session->resets_out.tokens == 0 &&
         !mux_list_empty(&session->resets))
         return session->now_us + 100 * 1000000u / MUX_RESETS_PER_SECOND;
-    return mux_liveness_deadline(session);
+    return least(mux_liveness_deadline(session), mux_references_deadline(session));
 }

@@ -21,7 +21,7 @@
 #include "regions.h"
 
 #define RUN_BYTES 524288
-#define ROUNDS    3 // and one to warm up: windows grow
+#define ROUNDS    7 // and one to warm up: windows grow
 #define TIME_MS   2000
 // Faster by less than this is chance.
 #define CLEARLY 95 / 100
