@@ -98,6 +98,7 @@ struct MuxShare {
     int64_t request;      // while the host makes it
     guint timer;          // GLib source: until it has
     json_object *changes; // that the host is not told yet; or NULL
+    size_t changed_bytes; // of them
     bool named;           // in this session
     bool forsaken;        // the host does not ask for it back: it ends when no program has it
 };

@@ -14,7 +14,8 @@
 #include "memory-private.h"
 #include "relay/json.h"
 
-#define CREATE_MS 10000
+#define CREATE_MS   10000
+#define CHANGES_MAX 8192 // bytes of changes that wait; beyond, all properties are told instead
 
 static MuxMemory *memory_of(const MuxBuffer *buffer)
 {
@@ -133,7 +134,11 @@ void mux_share_set(MuxBuffer *buffer, json_object *changes)
     if (!share->changes)
         share->changes = json_object_new_object();
     json_object_object_foreach(changes, key, value)
-        json_object_object_add(share->changes, key, json_object_get(value));
+    {
+        share->changed_bytes += strlen(key) + (value ? strlen(json_object_get_string(value)) : 0);
+        if (share->changed_bytes <= CHANGES_MAX)
+            json_object_object_add(share->changes, key, json_object_get(value));
+    }
     if (share->memory->lines)
         mux_lines_kick(share->memory->lines);
 }
@@ -148,8 +153,14 @@ json_object *mux_shares_next(MuxMemory *memory)
             continue;
         json_object *line = json_object_new_object();
         mux_line_text(line, "set", buffer->name);
-        json_object_object_add(line, "properties", share->changes);
+        bool all = share->changed_bytes > CHANGES_MAX;
+        json_object_object_add(line, "properties",
+                               json_object_get(all ? buffer->properties : share->changes));
+        if (all)
+            json_object_object_add(line, "all", json_object_new_boolean(true));
+        json_object_put(share->changes);
         share->changes = NULL;
+        share->changed_bytes = 0;
         return line;
     }
     return NULL;

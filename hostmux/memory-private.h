@@ -234,9 +234,9 @@ struct MuxVm {
     MuxMemory *memory;
     MuxLink *link;
     MuxMemorySettings settings;
-    MuxQmp *qmp; // NULL: none is configured
+    MuxQmp *qmp;      // NULL: none is configured
     uint64_t doubted; // the session of which it is asked whether the guest still has it
-    bool looked; // what QEMU has is known, on this connection
+    bool looked;      // what QEMU has is known, on this connection
     MuxLines *lines;
     bool begun;       // the guest was told what there is
     GPtrArray *early; // what it said before

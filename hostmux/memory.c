@@ -201,7 +201,11 @@ static void on_qmp_event(void *user, const char *untrusted_name, json_object *un
         MuxDevice *device = mux_container(node, MuxDevice, node);
         if (device->plug &&
             strcmp(mux_plug_device(device->plug), json_object_get_string(id)) == 0) {
+            bool in_use = device->state == MUX_DEVICE_READY && !device->facts.buffer;
             mux_plug_deleted(device->plug);
+            // What was on the way through it may have been read after it went.
+            if (in_use)
+                mux_link_restart(vm->link, "somebody has unplugged the shared memory");
             return;
         }
     }

@@ -72,6 +72,7 @@ static void on_proved(MuxDevice *device)
     while (++offload->epoch == 0)
         ;
     offload->n_classes = mux_regions_divide(device->facts.size, offload->classes);
+    mux_device_zero(device); // nothing of an earlier session is in it
     // What the guest sends refers to "in" as soon as it is told of it.
     if (offload->side == MUX_REGION_OUT || attach(offload) == 0) {
         offload->told = true;
@@ -131,7 +132,8 @@ static int open_file(const char *path, uint64_t *ret_size, const char **ret_why)
 
 static void use_file(MuxOffload *offload, const char *path)
 {
-    MuxDeviceFacts facts = {.guest_writes = offload->side == MUX_REGION_IN, .fixed = true};
+    MuxDeviceFacts facts = {
+        .guest_writes = offload->side == MUX_REGION_IN, .fixed = true, .zero = true};
     const char *why = NULL;
 
     facts.fd = open_file(path, &facts.size, &why);
@@ -186,7 +188,7 @@ void mux_offload_begin(MuxOffload *offload)
     } else if (file) {
         use_file(offload, file);
     } else if (vm->settings.no_offload || vm->settings.shm_in || vm->settings.shm_out) {
-        say_off(offload, "not configured");
+        say_off(offload, vm->settings.no_offload ? "\"offload\" is false" : "not configured");
         return;
     } else if (!vm->qmp) {
         say_off(offload, "hostmux was told neither of this VM's QMP nor of files (qmp=, shm-out=)");

@@ -91,7 +91,10 @@ static bool take_set(MuxBuffer *buffer, json_object *untrusted_line, GError **er
 
     if (buffer->state != MUX_BUFFER_READY || !buffer->guest_writes || !share)
         return true;
-    if (!mux_buffer_set(buffer, mux_get(untrusted_line, "properties"), false, error))
+    json_object *properties = mux_get(untrusted_line, "properties");
+    bool all = json_object_get_boolean(mux_get(untrusted_line, "all"));
+    if (all ? !mux_buffer_changed(buffer, properties, error)
+            : !mux_buffer_set(buffer, properties, false, error))
         return false;
     mux_share_changed(share); // what they are now, also where both sides changed them
     return true;

@@ -186,12 +186,24 @@ static void keep(MuxJoint *joint, const struct iovec *piece, uint64_t slot, size
         mux_backlog_append(&joint->backlog, rest, size);
 }
 
+// What comes in slots comes in large pieces: the less often the reader and we have to take turns,
+// the better. The kernel makes it no larger than net.core.wmem_max allows.
+static void make_room(MuxJoint *joint)
+{
+    static const int size = 1 << 20;
+
+    joint->roomy = true;
+    (void)setsockopt(joint->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, const uint64_t *slots, size_t n)
 {
     size_t written = 0, size = 0;
 
     for (size_t i = 0; i < n; i++)
         size += pieces[i].iov_len;
+    if (slots[0] && !joint->roomy)
+        make_room(joint);
     if (!joint->deaf && joint->backlog.size == 0)
         written = write_pieces(joint, pieces, n);
     if (joint->deaf)

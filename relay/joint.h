@@ -41,6 +41,7 @@ struct MuxJoint {
     uint8_t answers;  // MuxAnswers: what the app is told
     bool own;         // the daemon's: neither counted nor shown
     bool tcp;
+    bool roomy;   // its socket's buffer was made as large as it may be
     bool offered; // the session knows that the socket has something
     bool broken;  // the socket failed: to be ended after the turn
     bool eof;     // nothing more comes from the socket, and FIN was said

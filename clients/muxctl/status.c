@@ -83,7 +83,9 @@ static void print_memory(json_object *memory)
     if (muxctl_get(memory, "qmp"))
         (void)printf("  QMP: %s\n", muxctl_text(memory, "qmp"));
     if (out && in && are_off_alike(out, in)) {
-        (void)printf("  no shared memory: %s\n", muxctl_text(out, "why"));
+        (void)printf("  no shared memory: %s\n", muxctl_get(out, "why")
+                                                     ? muxctl_text(out, "why")
+                                                     : "the other side offers none");
         return;
     }
     print_region(out, "out");
@@ -109,7 +111,8 @@ static void print_link(json_object *link, const char *version)
     if (end)
         (void)printf("  last session ended %.1fs ago: %s\n",
                      json_object_get_double(muxctl_get(end, "age")), muxctl_text(end, "reason"));
-    print_memory(muxctl_get(link, "memory"));
+    if (strcmp(muxctl_text(link, "state"), "up") == 0)
+        print_memory(muxctl_get(link, "memory"));
     print_channels(muxctl_get(link, "channels"));
 }
 

@@ -4,6 +4,7 @@
 // Notices: that a program wrote in a buffer, and where. Nothing is made for one and nothing is kept
 // but a range for each handle, and one for the other side, which grows until it has been told.
 
+#include "buffers-private.h"
 #include "handle.h"
 #include "relay/link.h"
 #include "relay/memory.h"
@@ -56,14 +57,28 @@ static uint64_t next_sequence(uint64_t ours, uint64_t theirs)
     return theirs > ours && theirs - ours <= G_MAXUINT32 ? theirs : ours + 1;
 }
 
-void mux_buffers_notice(MuxLink *link, const MuxEvent *event)
+static void remember(MuxBuffers *buffers, const MuxNotice *notice)
 {
-    const MuxNotice *notice = event->notice;
-    MuxBuffer *buffer = mux_buffers_find_id(link, notice->id);
+    MuxNotice *early = NULL;
 
-    // It may have crossed the buffer's end.
-    if (!buffer || buffer->state != MUX_BUFFER_READY)
-        return;
+    for (guint i = 0; i < MUX_EARLY_NOTICES && !early; i++)
+        if (buffers->early[i].id == notice->id)
+            early = &buffers->early[i];
+    if (early) {
+        uint64_t from = MIN(early->offset, notice->offset);
+        uint64_t ends[] = {early->offset + early->length, notice->offset + notice->length};
+        early->length = MAX(ends[0], ends[1]) - from;
+        early->offset = from;
+    } else {
+        early = &buffers->early[buffers->next_early++ % MUX_EARLY_NOTICES];
+        *early = *notice;
+    }
+    early->sequence = notice->sequence;
+}
+
+static void take(MuxBuffer *buffer, const MuxNotice *notice)
+{
+    MuxLink *link = buffer->link;
     bool writes = link->relay->role == MUX_HOST ? buffer->guest_writes : buffer->host_writes;
     if (!writes || notice->offset > buffer->size ||
         notice->length > buffer->size - notice->offset) {
@@ -74,4 +89,27 @@ void mux_buffers_notice(MuxLink *link, const MuxEvent *event)
     buffer->sequence = next_sequence(buffer->sequence, notice->sequence);
     buffer->notices++;
     tell_handles(buffer, NULL, notice->offset, notice->length);
+}
+
+void mux_buffer_take_early(MuxBuffer *buffer)
+{
+    MuxBuffers *buffers = buffer->link->buffers;
+
+    for (guint i = 0; i < MUX_EARLY_NOTICES; i++) {
+        MuxNotice notice = buffers->early[i];
+        if (buffer->id == 0 || notice.id != buffer->id)
+            continue;
+        buffers->early[i].id = 0;
+        take(buffer, &notice);
+    }
+}
+
+void mux_buffers_notice(MuxLink *link, const MuxEvent *event)
+{
+    MuxBuffer *buffer = mux_buffers_find_id(link, event->notice->id);
+
+    if (!buffer || buffer->state == MUX_BUFFER_MAKING)
+        remember(link->buffers, event->notice);
+    else if (buffer->state == MUX_BUFFER_READY)
+        take(buffer, event->notice); // or it has crossed the buffer's end
 }

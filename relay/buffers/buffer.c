@@ -74,6 +74,7 @@ void mux_buffer_ready(MuxBuffer *buffer)
     mux_event_buffer_added(buffer);
     if (buffer->maker)
         mux_handle_grant(buffer->maker);
+    mux_buffer_take_early(buffer);
 }
 
 void mux_buffer_fail(MuxBuffer *buffer, const char *code, const char *text)

@@ -6,6 +6,21 @@
 
 #include "buffers.h"
 
+// Notices of buffers that are not READY yet, or not known: news may be faster than the line that
+// says what they are about.
+#define MUX_EARLY_NOTICES 8
+
+struct MuxBuffers {
+    MuxLink *link;
+    MuxList list;
+    guint count;
+    MuxNotice early[MUX_EARLY_NOTICES]; // by id; 0: none. The oldest makes room
+    guint next_early;
+};
+
+// It is READY: what came too early is told.
+void mux_buffer_take_early(MuxBuffer *buffer);
+
 // An entry that is in no table yet.
 MuxBuffer *mux_buffer_new(MuxLink *link, const char *name, uint64_t size);
 // buffer-limits.c: whether one of that name can come into the table. False with the reason, here

@@ -11,12 +11,6 @@
 #include "buffers-private.h"
 #include "relay/link.h"
 
-struct MuxBuffers {
-    MuxLink *link;
-    MuxList list;
-    guint count;
-};
-
 MuxBuffers *mux_buffers_new(MuxLink *link)
 {
     MuxBuffers *buffers = g_new0(MuxBuffers, 1);

@@ -37,7 +37,7 @@ class Buffers(MemoryTest):
                                  "properties": {"k": "v"}, "uid": os.getuid(),
                                  "gid": os.getgid()})
         app.close()
-        self.assertEqual(self.hear(), {"release": "clip"})
+        self.assertEqual(self.hear(), {"release": "clip", "reason": "owner"})
 
     def test_refused(self) -> None:
         app = self.app(create="clip", size=1)
@@ -54,12 +54,13 @@ class Buffers(MemoryTest):
         app = self.app(create="clip", size=1)
         request = self.hear()["request"]
         self.assertEqual(app.answer()["error"]["code"], "timeout")
-        self.assertEqual(self.hear(), {"release": "clip"})
+        self.assertEqual(self.hear(), {"release": "clip", "reason": "owner"})
         # It comes too late.
         device = self.prove(self.device().plug())
         self.host.say({"buffer": "clip", "device": device.id, "size": MIB, "owner": "guest",
                        "request": request})
-        self.assertEqual(self.hear(), {"device": device.id, "release": "clip"})
+        self.assertEqual(self.hear(), {"device": device.id, "release": "clip",
+                                      "reason": "owner"})
         self.host.say({"gone": device.id})
         self.assertEqual(self.hear(), {"gone": device.id, "holders": 0})
         self.assertEqual(self.buffers(), {})
@@ -71,7 +72,8 @@ class Buffers(MemoryTest):
         self.host.say({"buffer": "clip", "device": device.id, "size": MIB, "owner": "guest",
                        "request": request})
         self.assertEqual(app.answer()["error"]["code"], "failed")
-        self.assertEqual(self.hear(), {"device": device.id, "release": "clip"})
+        self.assertEqual(self.hear(), {"device": device.id, "release": "clip",
+                                      "reason": "reset"})
         self.check_alive()
 
     def test_offered(self) -> None:

@@ -37,7 +37,8 @@ class Sessions(MemoryTest):
         self.guest.start()
         self.host.says("up", "open @memory")
         self.host.say({"buffer": "clip", "device": device.id, "size": MIB, "owner": "guest"})
-        self.assertEqual(self.hear(), {"device": device.id, "release": "clip"})
+        self.assertEqual(self.hear(), {"device": device.id, "release": "clip",
+                                      "reason": "reset"})
         self.host.say({"ready": True}, {"gone": device.id, "address": device.path.name})
         self.assertEqual(self.hear(), {"gone": device.id, "holders": 0})
 
@@ -132,14 +133,15 @@ class Hostile(MemoryTest):
             {"region": "in", "device": device.id, "epoch": 1, "slots": [[65536, 1]]},
         )
         for name in ("three", "four"):  # that device is another buffer's
-            self.assertEqual(self.hear(), {"device": "f" * 16, "release": name})
+            self.assertEqual(self.hear(), {"device": "f" * 16, "release": name,
+                                          "reason": "reset"})
         self.assertIn("error", self.hear())
         spare = self.prove(self.device().plug())
         self.host.say({"buffer": "-x/", "device": spare.id, "size": MIB},
                       {"buffer": "big", "device": spare.id, "size": 2 * MIB},
                       {"buffer": "one", "device": spare.id, "size": MIB})
         for name in ("-x/", "big", "one"):  # the one that is there is another device's
-            self.assertEqual(self.hear(), {"device": spare.id, "release": name})
+            self.assertEqual(self.hear(), {"device": spare.id, "release": name, "reason": "reset"})
         self.host.say({"gone": spare.id})
         self.assertEqual(self.hear(), {"gone": spare.id, "holders": 0})
         self.wait_buffers(one="ready")

@@ -29,7 +29,8 @@ BROKEN, USAGE, NO_DAEMON, ERROR = 1, 2, 3, 4
 NO_BUFFER, DENIED, LIMIT, TIMEOUT, LINK_DOWN, BAD_NAME = 11, 12, 14, 15, 16, 17
 EXISTS, GONE, UNSHARED = 18, 19, 20
 MIB = 1 << 20
-WAITS = "trap 'kill $!; echo asked; exit 5' TERM; sleep 1000 & echo on; wait"
+# Short sleeps: the signal would be lost on a child that has not become sleep yet.
+WAITS = "trap 'echo asked; exit 5' TERM; echo on; while :; do sleep 0.1; done"
 
 
 class FakeTest(unittest.TestCase):

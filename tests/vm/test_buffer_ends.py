@@ -11,6 +11,7 @@ import signal
 import unittest
 from contextlib import suppress
 
+from proxy import Proxy
 from qmp_proxy import QmpProxy
 from shared import GONE, MIB, PATIENCE_S, Q35, App, SharedCase, guestmux
 from stack import VM_NAME, wait_for
@@ -137,6 +138,39 @@ class Ends(SharedCase):
         self.wait_nothing_left()
         wait_for(lambda: store.names() == {"buffers"}, 5)
 
+    def test_port_cut(self) -> None:
+        """The session alone ends: the buffers stay, and so does what is in them."""
+        self.host.stop()
+        path = self.host.folder / "proxy.sock"
+        proxy = Proxy(path, self.vm.port_path)
+        self.addCleanup(proxy.stop)
+        self.configure(port=f"unix:{path}")
+        self.host.start(None)
+        self.wait_qmp()
+        self.host.wait_up()
+        self.guest.wait_up()
+        app, clip = self.both()
+        ours = self.create("ours")
+        self.vm.wait_until("muxctl buffer list --names | grep -x ours")
+        theirs = self.app(open="ours")
+        session = self.host.link()["session"]["id"]
+        proxy.cut(half_a_frame=True)
+        wait_for(lambda: (self.host.link()["session"] or {}).get("id", session) != session,
+                 PATIENCE_S, self.logs)  # fmt: skip
+        self.host.wait_up()
+        self.guest.wait_up()
+        self.assertEqual(app.shown()[0], clip.memory[:16])
+        for buffer, other in ((clip, app), (ours, theirs)):
+            buffer.notify(0, 7)
+            other.wait(" 0 7")
+        self.alice("muxctl buffer notify clip --length 9")
+        self.assertEqual(clip.next(PATIENCE_S), guestmux.Notice(2, 0, 9))
+        app.kill()
+        self.assertEqual(self.told(clip), "owner")
+        ours.close()
+        self.assertEqual(theirs.wait(GONE), "gone owner")
+        self.wait_nothing_left()
+
     # ---- the guest ----
 
     def test_guest_reset(self) -> None:
@@ -147,15 +181,6 @@ class Ends(SharedCase):
         self.guest.start()
         self.assertEqual(self.told(clip), "reset")
         self.assertIn(self.told(ours), ("reset", "link-down"))
-        self.back()
-
-    def test_guest_crash(self) -> None:
-        _, clip = self.both()
-        self._apps.clear()
-        with suppress(VmError):  # the shell is there again when this is over
-            self.vm.run("echo c >/proc/sysrq-trigger", timeout=0.1)
-        self.guest.start()
-        self.assertEqual(self.told(clip), "reset")
         self.back()
 
     def test_z_qemu_killed(self) -> None:
@@ -244,9 +269,18 @@ class Ends(SharedCase):
 class OnPc(Ends):
     hardware = {"arguments": "panic=-1"}
 
+    def test_guest_crash(self) -> None:
+        _, clip = self.both()
+        self._apps.clear()
+        with suppress(VmError):  # the shell is there again when this is over
+            self.vm.run("echo c >/proc/sysrq-trigger", timeout=0.1)
+        self.guest.start()
+        self.assertEqual(self.told(clip), "reset")
+        self.back()
+
 
 class OnQ35(Ends):
-    hardware = {**Q35, "arguments": "panic=-1"}
+    hardware = Q35
 
 
 del Ends
