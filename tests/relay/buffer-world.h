@@ -9,8 +9,8 @@
 #include <glib.h>
 
 #include "relay/buffers/buffers.h"
-#include "relay/control.h"
 #include "relay/buffers/handle.h"
+#include "relay/control.h"
 #include "relay/link.h"
 #include "relay/memory.h"
 #include "relay/policy.h"

@@ -49,6 +49,34 @@ static void test_notices(World *world, gconstpointer data)
     app_close(owner);
 }
 
+static void hear(World *world, uint64_t id, uint64_t sequence, uint64_t offset, uint64_t length)
+{
+    const MuxNotice notice = {.id = id, .sequence = sequence, .offset = offset, .length = length};
+    mux_buffers_notice(world->guest.link, &(MuxEvent){.type = MUX_EVENT_NOTICE, .notice = &notice});
+}
+
+// News of a buffer that this side has yet to be told of: of the newest buffers, all of it.
+static void test_early_notices(World *world, gconstpointer data)
+{
+    (void)data;
+    world->guest.making = LATER;
+    App *app = app_ask_as(&world->guest, 1000, CREATE);
+    world_until(world->guest.created == 1);
+    MuxBuffer *buffer = mux_buffers_find(world->guest.link, "clip");
+    uint64_t id = world->guest.next_id + 1; // that it will have
+    hear(world, 77, 1, 0, 1);               // of another
+    hear(world, id, 1, 4096, 100);
+    hear(world, id, 2, 8192, 8);
+    buffer->id = id;
+    hear(world, id, 3, 0, 1);
+    world_make(buffer);
+    g_autofree char *answer = app_answer(app);
+    g_assert_cmpstr(answer, ==, "ok");
+    app_expect_notice(app, 0, 8200);
+    g_assert_cmpuint(buffer->sequence, ==, 3);
+    app_close(app);
+}
+
 // What one says at once is one notice, of all that it was about.
 static void test_union(World *world, gconstpointer data)
 {
@@ -270,6 +298,7 @@ int main(int argc, char **argv)
     ADD("notices", test_notices);
     ADD("union", test_union);
     ADD("storm", test_storm);
+    ADD("early-notices", test_early_notices);
     ADD("bad-notices", test_bad_notices);
     ADD("properties", test_properties);
     ADD("many-properties", test_many_properties);

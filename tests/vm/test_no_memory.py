@@ -56,7 +56,7 @@ class LockedDown(Without):
         with self.assertRaisesRegex(guestmux.Refused, "unmappable: .*locked down"):
             self.create()
         wait_for(lambda: not self.buffers() and not self.plugged(), 5, self.logs)
-        self.check("not configured")
+        self.check('"offload" is false')
 
     def test_no_qmp(self) -> None:
         self.configure(qmp=None)

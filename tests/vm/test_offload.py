@@ -92,6 +92,10 @@ class Offload(SharedCase):
         return (self.memory()["out"]["slots_used"],
                 self.guest.link()["memory"]["out"]["slots_used"])  # fmt: skip
 
+    def credits(self) -> list[int]:
+        return [c["credit"] for link in (self.host.link(), self.guest.link())
+                for c in link["channels"]]  # fmt: skip
+
     def wait_nothing_open(self) -> None:
         """No channel, and each sender has all of its slots back."""
         wait_for(lambda: self.host.link()["channels_open"] == 0, 5, self.logs)
@@ -201,13 +205,14 @@ class Everything(Offload):
         ours = [self.host.app("/bin/sh", "-c", f"{command} {VM_NAME}/glate")
                 for _ in range(LATE_ONES)]  # fmt: skip
 
-        def full() -> bool:
-            ways = ((self.host.link(), "glate"), (self.guest.link(), "late"))
-            credits = [c["credit"] for link, name in ways
-                       for c in link["channels"] if c["service"] == name]  # fmt: skip
-            return credits == [0] * 2 * LATE_ONES
+        def held() -> list[int]:
+            """What waits in the daemons, for each channel."""
+            ways = ((self.host.link(), "late"), (self.guest.link(), "glate"))
+            return [c["unread"] for link, name in ways
+                    for c in link["channels"] if c["service"] == name and c["unread"]]  # fmt: skip
 
-        wait_for(full, 15, self.logs)
+        wait_for(lambda: len(held()) == 2 * LATE_ONES, 20,
+                 lambda: f"{held()} {self.credits()}\n{self.logs()}")  # fmt: skip
         self.say(f"slots held: {self.slots_used()}")
         self.check_whole()
         self.check_echo()
