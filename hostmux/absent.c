@@ -47,6 +47,12 @@ static uint64_t session(const MuxVm *vm)
     return info.id;
 }
 
+static void end(MuxVm *vm, const char *why)
+{
+    mux_link_restart(vm->link, why);
+    mux_share_bereave(vm);
+}
+
 static void on_chardevs(void *user, json_object *untrusted_answer, const MuxQmpError *error)
 {
     MuxVm *vm = user;
@@ -57,7 +63,7 @@ static void on_chardevs(void *user, json_object *untrusted_answer, const MuxQmpE
     for (size_t i = 0; i < n; i++)
         if (vm->doubted == session(vm) &&
             is_closed(vm, json_object_array_get_idx(untrusted_answer, i)))
-            mux_link_restart(vm->link, "the guest has closed the port");
+            end(vm, "the guest has closed the port");
 }
 
 void mux_absent_event(MuxVm *vm, const char *untrusted_name)
@@ -67,7 +73,7 @@ void mux_absent_event(MuxVm *vm, const char *untrusted_name)
     if (!mux_session_is_up(vm->link->session))
         return;
     if (strcmp(untrusted_name, "GUEST_PANICKED") == 0) {
-        mux_link_restart(vm->link, "the guest's kernel has crashed");
+        end(vm, "the guest's kernel has crashed");
     } else if (g_strv_contains(ends, untrusted_name)) {
         vm->doubted = session(vm);
         mux_qmp_execute(vm->qmp, "query-chardev", NULL, -1, on_chardevs, vm);

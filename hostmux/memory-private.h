@@ -184,6 +184,8 @@ bool mux_share_take(MuxVm *vm, const char *what, json_object *untrusted_line, GE
 bool mux_share_adopt(MuxVm *vm, MuxKept *kept);
 // The channel is open: those that are still there are named.
 void mux_share_begin(MuxVm *vm);
+// guestmux has ended, and with it the owners that it had.
+void mux_share_bereave(MuxVm *vm);
 void mux_share_noticed(MuxBuffer *buffer, uint64_t offset, uint64_t length);
 
 // For spread.c. Its devices are all proved: programs may have it.

@@ -232,3 +232,15 @@ void mux_share_free(MuxBuffer *buffer)
     forget(share);
     mux_share_unmake(share);
 }
+
+void mux_share_bereave(MuxVm *vm)
+{
+    for (MuxBuffer *b = mux_buffers_next(vm->link, NULL), *next; b; b = next) {
+        MuxShare *share = b->memory;
+        next = mux_buffers_next(vm->link, b);
+        if (!share || b->state != MUX_BUFFER_READY || strcmp(b->owner, "guest") != 0)
+            continue;
+        mux_buffer_gone(b, "reset");
+        mux_share_end(share, "reset");
+    }
+}

@@ -101,6 +101,7 @@ static void prepare_child(gpointer user)
     (void)signal(SIGPIPE, SIG_DFL);
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
     mux_process_drop_sight();
+    mux_process_step_back();
 }
 
 int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,

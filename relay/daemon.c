@@ -255,6 +255,8 @@ static bool start(MuxDaemon *daemon, GError **error)
     }
     relay->role = daemon->kind->role;
     struct rlimit descriptors = mux_process_raise_descriptors(&relay->most_fd);
+    if (relay->role == MUX_GUEST)
+        mux_process_step_ahead();
     relay->controls = mux_controls_new(relay);
     relay->handles = mux_handles_new(relay);
     relay->services = mux_services_new(&descriptors, on_service_changed, relay);

@@ -35,6 +35,18 @@ struct rlimit mux_process_raise_descriptors(int *ret_most)
     return before;
 }
 
+void mux_process_step_ahead(void)
+{
+    if (getpriority(PRIO_PROCESS, 0) == 0)
+        (void)setpriority(PRIO_PROCESS, 0, -1);
+}
+
+void mux_process_step_back(void)
+{
+    if (getpriority(PRIO_PROCESS, 0) == -1)
+        (void)setpriority(PRIO_PROCESS, 0, 0);
+}
+
 // libc has no function for these two.
 void mux_process_drop_sight(void)
 {

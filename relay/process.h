@@ -16,6 +16,14 @@ void mux_process_fill_standard_descriptors(void);
 // itself.
 struct rlimit mux_process_raise_descriptors(int *ret_most);
 
+// Where one processor runs this daemon and those whom it serves, each reader of a channel is let go
+// ahead at every piece that is written to it, since it has had less time; so both take turns far
+// more often than they need to. A step (nice -1) in front of them makes pieces gather. Not if a
+// niceness was given, or that is not allowed.
+void mux_process_step_ahead(void);
+// In a child: back.
+void mux_process_step_back(void);
+
 // In a child, before exec(): it may not look into other processes, even when this daemon may. (With
 // "no new privileges"; otherwise a program of root's may do all again.)
 void mux_process_drop_sight(void);
