@@ -38,6 +38,8 @@ struct MuxMemory {
 
 // Says a line, which becomes the channel's. Without a channel it is forgotten.
 void mux_memory_say(MuxMemory *memory, json_object *line);
+// So much waits to be said that programs cannot ask for more now.
+bool mux_memory_is_busy(const MuxMemory *memory);
 
 // --- devices
 

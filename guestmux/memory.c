@@ -16,7 +16,8 @@
 #include "memory-private.h"
 #include "relay/json.h"
 
-#define SAYS_MOST 1024
+#define SAYS_MOST    1024
+#define CREATES_MOST 256 // lines that wait, when programs here want a buffer
 
 static MuxMemory *memory_of(const MuxLink *link)
 {
@@ -33,6 +34,11 @@ void mux_memory_say(MuxMemory *memory, json_object *line)
     }
     g_queue_push_tail(&memory->says, line);
     mux_lines_kick(memory->lines);
+}
+
+bool mux_memory_is_busy(const MuxMemory *memory)
+{
+    return memory->says.length >= CREATES_MOST;
 }
 
 static json_object *next_line(void *user)

@@ -118,6 +118,10 @@ void mux_share_create(MuxBuffer *buffer)
         mux_buffer_fail(buffer, "no-memory", "the host shares no memory with this guest");
         return;
     }
+    if (mux_memory_is_busy(memory)) {
+        mux_buffer_fail(buffer, "limit", "too many buffers are being asked for; try again");
+        return;
+    }
     MuxShare *share = mux_share_new(buffer);
     share->request = ++memory->request;
     share->named = true;

@@ -56,6 +56,7 @@ static void end(MuxVm *vm, const char *why)
 static void on_chardevs(void *user, json_object *untrusted_answer, const MuxQmpError *error)
 {
     MuxVm *vm = user;
+    vm->asked_chardevs = false;
     size_t n = !error && json_object_is_type(untrusted_answer, json_type_array)
                    ? json_object_array_length(untrusted_answer)
                    : 0;
@@ -74,7 +75,8 @@ void mux_absent_event(MuxVm *vm, const char *untrusted_name)
         return;
     if (strcmp(untrusted_name, "GUEST_PANICKED") == 0) {
         end(vm, "the guest's kernel has crashed");
-    } else if (g_strv_contains(ends, untrusted_name)) {
+    } else if (g_strv_contains(ends, untrusted_name) && !vm->asked_chardevs) {
+        vm->asked_chardevs = true;
         vm->doubted = session(vm);
         mux_qmp_execute(vm->qmp, "query-chardev", NULL, -1, on_chardevs, vm);
     }

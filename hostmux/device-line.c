@@ -94,6 +94,11 @@ static char *why_not_seen(const MuxDevice *device, const char *error)
 {
     uint64_t window = device->plug ? mux_plug_place(device->plug)->window : 0;
 
+    if (!error && device->facts.fixed && device->facts.guest_writes)
+        return g_strdup_printf("the guest cannot write %s: are shm-out and shm-in swapped?",
+                               device->vm->settings.shm_in);
+    if (!error)
+        error = "its proof is wrong";
     if (window == 0 || window >= device->facts.size)
         return g_strdup_printf("guest: %s", error);
     return g_strdup_printf("guest: %s (the root port '%s' has room for %" G_GUINT64_FORMAT
@@ -115,7 +120,7 @@ static void take_proof(MuxDevice *device, json_object *untrusted_line)
             device->events->proved(device);
         return;
     }
-    g_autofree char *why = why_not_seen(device, error ? error : "its proof is wrong");
+    g_autofree char *why = why_not_seen(device, error);
     mux_device_fail(device, "unmappable", why);
     mux_device_leave(device);
 }

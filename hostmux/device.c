@@ -189,13 +189,13 @@ static void on_in(void *user)
         start_proof(device);
 }
 
-static void on_out(void *user, const char *why)
+static void on_out(void *user, bool full, const char *why)
 {
     MuxDevice *device = user;
-    g_autofree char *text = g_strdup_printf("QEMU: %s", why ? why : "it is gone");
+    g_autofree char *text = g_strdup_printf("%s%s", full ? "" : "QEMU: ", why ? why : "it is gone");
 
     if (device->state != MUX_DEVICE_UNPLUGGING)
-        mux_device_fail(device, "failed", text);
+        mux_device_fail(device, full ? "no-memory" : "failed", text);
     finish(device);
 }
 

@@ -22,12 +22,15 @@
 #define FIRST_FD  3 // of those that systemd gives
 #define FDS_MAX   4096
 #define TEXT_NAME "buffers"
+#define AGAIN_MS  200
 
 struct MuxKeep {
     MuxRelay *relay;
     bool enabled; // somebody keeps things
     int text;     // the memfd, or -1
     GPtrArray *kept;
+    GHashTable *stored; // ids, as text, that systemd has; the value: it is to drop it
+    guint again;        // GLib source: systemd was busy
     MuxJob writing;
 };
 
@@ -94,7 +97,11 @@ static void write_text(MuxJob *job)
 
     if (keep->text < 0) {
         keep->text = memfd_create("hostmux-buffers", MFD_CLOEXEC);
-        mux_notify_fd("FDSTORE=1\nFDNAME=" TEXT_NAME, keep->text);
+        if (keep->text >= 0 && !mux_notify_store("FDSTORE=1\nFDNAME=" TEXT_NAME, keep->text)) {
+            close(keep->text);
+            keep->text = -1;
+            errno = EBUSY;
+        }
     }
     // Shortened last: an end in between leaves text behind the object, which is not read.
     if (keep->text < 0 || pwrite(keep->text, text, length, 0) != (ssize_t)length ||
@@ -113,19 +120,58 @@ void mux_keep_put(MuxKeep *keep, const MuxBuffer *buffer, int fd)
 {
     if (!keep || !keep->enabled || strcmp(buffer->owner, "guest") != 0)
         return;
-    g_autofree char *state =
-        g_strdup_printf("FDSTORE=1\nFDNAME=%016" G_GINT64_MODIFIER "x", buffer->id);
-    mux_notify_fd(state, fd);
+    char id[MUX_ID_SIZE];
+    mux_id_text(buffer->id, id);
+    g_autofree char *state = g_strdup_printf("FDSTORE=1\nFDNAME=%s", id);
+    if (g_hash_table_size(keep->stored) < FDS_MAX && mux_notify_store(state, fd))
+        g_hash_table_insert(keep->stored, g_strdup(id), GINT_TO_POINTER(false));
+    else
+        g_warning("buffer '%s' is not kept over a restart: systemd is busy", buffer->name);
     mux_keep_change(keep);
+}
+
+static gboolean on_again(gpointer user);
+
+// Has systemd drop what is to be dropped, as far as it takes that now: nobody waits for it.
+static void drop_stored(MuxKeep *keep)
+{
+    GHashTableIter iter;
+    gpointer id, drop;
+
+    g_hash_table_iter_init(&iter, keep->stored);
+    while (g_hash_table_iter_next(&iter, &id, &drop)) {
+        if (!GPOINTER_TO_INT(drop))
+            continue;
+        g_autofree char *state = g_strdup_printf("FDSTOREREMOVE=1\nFDNAME=%s", (char *)id);
+        if (mux_notify_store(state, -1)) {
+            g_hash_table_iter_remove(&iter);
+            continue;
+        }
+        if (!keep->again)
+            keep->again = g_timeout_add(AGAIN_MS, on_again, keep);
+        return;
+    }
+}
+
+static gboolean on_again(gpointer user)
+{
+    MuxKeep *keep = user;
+
+    keep->again = 0;
+    drop_stored(keep);
+    return G_SOURCE_REMOVE;
 }
 
 void mux_keep_drop(MuxKeep *keep, uint64_t id)
 {
     if (!keep || !keep->enabled)
         return;
-    g_autofree char *state =
-        g_strdup_printf("FDSTOREREMOVE=1\nFDNAME=%016" G_GINT64_MODIFIER "x", id);
-    mux_notify(state);
+    char text[MUX_ID_SIZE];
+    mux_id_text(id, text);
+    if (!g_hash_table_contains(keep->stored, text))
+        return;
+    g_hash_table_insert(keep->stored, g_strdup(text), GINT_TO_POINTER(true));
+    drop_stored(keep);
     mux_keep_change(keep);
 }
 
@@ -148,6 +194,7 @@ static void add_kept(MuxKeep *keep, json_object *untrusted_facts, GHashTable *fd
     kept->id = number;
     kept->fd = GPOINTER_TO_INT(fd);
     kept->facts = json_object_get(untrusted_facts);
+    g_hash_table_insert(keep->stored, g_strdup(json_object_get_string(id)), GINT_TO_POINTER(false));
     g_ptr_array_add(keep->kept, kept);
 }
 
@@ -197,18 +244,18 @@ static GHashTable *listen_fds(int *ret_text)
     return fds;
 }
 
-static void give_up_rest(const MuxKeep *keep, GHashTable *fds)
+static void give_up_rest(MuxKeep *keep, GHashTable *fds)
 {
     GHashTableIter iter;
     gpointer name, fd;
 
     g_hash_table_iter_init(&iter, fds);
     while (g_hash_table_iter_next(&iter, &name, &fd)) {
-        g_autofree char *state = g_strdup_printf("FDSTOREREMOVE=1\nFDNAME=%s", (char *)name);
-        if (keep->enabled)
-            mux_notify(state);
+        g_hash_table_insert(keep->stored, g_strdup(name), GINT_TO_POINTER(true));
         close(GPOINTER_TO_INT(fd));
     }
+    if (keep->enabled)
+        drop_stored(keep);
 }
 
 MuxKept *mux_keep_take(MuxKeep *keep, const char *vm, uint64_t id)
@@ -241,6 +288,7 @@ MuxKeep *mux_keep_new(MuxRelay *relay)
 
     keep->relay = relay;
     keep->enabled = g_getenv("NOTIFY_SOCKET") != NULL;
+    keep->stored = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     keep->kept = g_ptr_array_new_with_free_func((GDestroyNotify)mux_kept_free);
     mux_job_init(&keep->writing, write_text);
     read_text(keep, fds);
@@ -257,6 +305,9 @@ MuxKeep *mux_keep_free(MuxKeep *keep)
     if (!keep)
         return NULL;
     mux_job_cancel(&keep->writing);
+    if (keep->again)
+        g_source_remove(keep->again);
+    g_hash_table_unref(keep->stored);
     g_ptr_array_unref(keep->kept);
     if (keep->text >= 0)
         close(keep->text);

@@ -219,6 +219,7 @@ typedef struct MuxOffload {
     MuxSay say;
     uint32_t epoch;
     bool told;   // the guest, in this session
+    bool used;   // "out": the guest has said that it has it
     bool asking; // QEMU, where there is a place
     MuxSlotClass classes[MUX_SLOT_CLASSES];
     unsigned n_classes;
@@ -236,7 +237,8 @@ struct MuxVm {
     MuxMemory *memory;
     MuxLink *link;
     MuxMemorySettings settings;
-    MuxQmp *qmp;      // NULL: none is configured
+    MuxQmp *qmp; // NULL: none is configured
+    bool asked_chardevs;
     uint64_t doubted; // the session of which it is asked whether the guest still has it
     bool looked;      // what QEMU has is known, on this connection
     MuxLines *lines;

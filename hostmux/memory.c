@@ -21,7 +21,7 @@
 #define DOUBT_MS 250  // between looks whether QEMU is gone
 #define WAIT_MS  2000 // for QMP, before the guest is told without it
 
-#define EARLY_MAX 64 // lines of the guest meanwhile
+#define EARLY_MAX 320 // guestmux lets no more than some 256 wait
 
 // --- settings
 
@@ -309,7 +309,8 @@ bool mux_memory_attach(MuxMemory *memory, MuxLink *link, MuxMemorySettings *sett
     *settings = (MuxMemorySettings){0};
     vm->lines = mux_lines_new(link, MUX_MEMORY_NAME, &lines_events, vm);
     if (vm->settings.qmp)
-        vm->qmp = mux_qmp_new(memory->relay->loop, vm->settings.qmp, &qmp_events, vm, error);
+        vm->qmp =
+            mux_qmp_new(memory->relay->loop, link->name, vm->settings.qmp, &qmp_events, vm, error);
     if (vm->settings.qmp && !vm->qmp) {
         vm_free(vm);
         return false;
@@ -322,13 +323,13 @@ static json_object *status(MuxLink *link)
 {
     const MuxVm *vm = link->memory;
 
-    if (!vm || !vm->qmp)
+    if (!vm)
         return NULL;
-    bool looking = mux_qmp_is_up(vm->qmp) && !vm->looked;
     json_object *object = json_object_new_object();
-    json_object_object_add(
-        object, "qmp",
-        json_object_new_string(looking ? "looking what is plugged" : mux_qmp_state(vm->qmp)));
+    const char *state = !vm->qmp                                ? "none"
+                        : mux_qmp_is_up(vm->qmp) && !vm->looked ? "looking what is plugged"
+                                                                : mux_qmp_state(vm->qmp);
+    json_object_object_add(object, "qmp", json_object_new_string(state));
     return object;
 }
 

@@ -88,7 +88,7 @@ static void on_failed(MuxDevice *device, const char *code, const char *why)
 
     (void)code;
     offload->device = NULL;
-    offload->told = false;
+    offload->told = offload->used = false;
     mux_regions_detach(offload->vm->link, offload->side);
     say_off(offload, why);
     if (offload->side == MUX_REGION_OUT)
@@ -113,15 +113,16 @@ static const MuxDeviceEvents device_events = {on_proved, on_failed, on_held, on_
 // Opened in each session: QEMU may have been started again with another file.
 static int open_file(const char *path, uint64_t *ret_size, const char **ret_why)
 {
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-    *ret_why = fd < 0 ? g_strerror(errno) : NULL;
-    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+    if (fd < 0)
+        *ret_why = g_strerror(errno);
+    else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         *ret_why = "it is no regular file";
-    else if (fd >= 0 && (st.st_size < (off_t)MUX_BUFFER_LEAST || st.st_size & (st.st_size - 1)))
+    else if (st.st_size < (off_t)MUX_BUFFER_LEAST || st.st_size & (st.st_size - 1))
         *ret_why = "its size is no power of two of 1 MiB or more";
-    if (!*ret_why) {
+    else {
         *ret_size = (uint64_t)st.st_size;
         return fd;
     }
@@ -187,8 +188,11 @@ void mux_offload_begin(MuxOffload *offload)
         mux_device_prove(offload->device);
     } else if (file) {
         use_file(offload, file);
-    } else if (vm->settings.no_offload || vm->settings.shm_in || vm->settings.shm_out) {
-        say_off(offload, vm->settings.no_offload ? "\"offload\" is false" : "not configured");
+    } else if (vm->settings.no_offload) {
+        mux_regions_unwanted(vm->link, "\"offload\" is false");
+        return;
+    } else if (vm->settings.shm_in || vm->settings.shm_out) {
+        say_off(offload, "not configured");
         return;
     } else if (!vm->qmp) {
         say_off(offload, "hostmux was told neither of this VM's QMP nor of files (qmp=, shm-out=)");
@@ -208,7 +212,7 @@ void mux_offload_down(MuxOffload *offload)
 {
     MuxDevice *device = offload->device;
 
-    offload->told = offload->asking = false;
+    offload->told = offload->used = offload->asking = false;
     mux_list_remove(&offload->say.node);
     if (offload->vm->qmp)
         mux_qmp_cancel(offload->vm->qmp, offload);
@@ -238,11 +242,11 @@ bool mux_offload_take(MuxVm *vm, json_object *untrusted_line, GError **error)
     if (!offload->told || json_object_get_int64(epoch) != offload->epoch)
         return true;
     if (why) {
-        offload->told = false;
+        offload->told = offload->used = false;
         mux_regions_detach(vm->link, offload->side);
         say_off(offload, why);
-    } else if (offload->side == MUX_REGION_OUT) {
-        offload->told = false; // once
+    } else if (offload->side == MUX_REGION_OUT && !offload->used) {
+        offload->used = true;
         (void)attach(offload);
     }
     return true;

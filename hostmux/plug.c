@@ -44,6 +44,7 @@ struct MuxPlug {
     MuxPlace place;
     int64_t fdset, qemu_fd;
     char *why; // adding failed
+    bool full; // …since there is no place
     guint timer;
 };
 
@@ -60,7 +61,7 @@ static void go_out(MuxPlug *plug)
 
     set_timer(plug, 0, NULL);
     plug->state = PLUG_OUT;
-    plug->events->out(plug->user, plug->abandoned ? NULL : why);
+    plug->events->out(plug->user, plug->full, plug->abandoned ? NULL : why);
 }
 
 // --- what is said
@@ -185,6 +186,7 @@ static void on_device_added(void *user, json_object *untrusted_answer, const Mux
         ++plug->skip < PLACES_MAX) {
         find_place(plug);
     } else if (error && !error->lost && strstr(error->text, "hotplug")) {
+        plug->full = true;
         undo(plug, "the machine has no PCIe root port to plug devices into (-device "
                    "pcie-root-port)");
     } else if (error) {
@@ -280,7 +282,8 @@ static void on_place(void *user, json_object *untrusted_answer, const MuxQmpErro
 
     if (!goes_on(plug, error))
         return;
-    if (mux_place_find(untrusted_answer, plug->size, plug->skip, &plug->place) != 0)
+    plug->full = mux_place_find(untrusted_answer, plug->size, plug->skip, &plug->place) != 0;
+    if (plug->full)
         undo(plug, "no PCIe root port is free (each -device pcie-root-port takes one device)");
     else if (plug->has_memory)
         add_device(plug);

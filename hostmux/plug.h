@@ -21,8 +21,9 @@ typedef struct MuxPlugEvents {
     // QEMU has it. Whether the guest sees it is another matter.
     void (*in)(void *user);
     // QEMU has nothing of it. `why`: it could not be added, or went without being asked to (for
-    // people; lent); NULL: it was removed. The plug may be freed in here.
-    void (*out)(void *user, const char *why);
+    // people; lent), `full`: the machine has no place for it; NULL: it was removed. The plug may be
+    // freed in here.
+    void (*out)(void *user, bool full, const char *why);
     // The guest does not let it go; it is tried again until it does.
     void (*stuck)(void *user);
 } MuxPlugEvents;

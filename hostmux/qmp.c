@@ -16,13 +16,14 @@
 #include "relay/json.h"
 #include "relay/port.h"
 
-#define LINE_MAX_BYTES (1 << 20) // a full machine's query-pci has 100 KiB
-#define DEPTH          64        // query-pci nests with each bridge
-#define READ_BYTES     16384
-#define READS_A_TURN   16
-#define ANSWER_TIME_MS 10000
-#define AGAIN_MS       1000
-#define SHOWN_MAX      200 // bytes of an error
+#define LINE_MAX_BYTES   (1 << 20) // a full machine's query-pci has 100 KiB
+#define DEPTH            64        // query-pci nests with each bridge
+#define READ_BYTES       16384
+#define READS_A_TURN     16
+#define ANSWER_TIME_MS   10000
+#define GREETING_TIME_MS 3000
+#define AGAIN_MS         1000
+#define SHOWN_MAX        200 // bytes of an error
 
 typedef enum QmpState {
     QMP_CLOSED,   // until the port is up
@@ -42,6 +43,7 @@ typedef struct Command {
 
 struct MuxQmp {
     MuxLoop *loop;
+    char *what; // for the log
     char *spec;
     const MuxQmpEvents *events;
     void *user;
@@ -79,7 +81,7 @@ static void set_timer(MuxQmp *qmp, guint ms, GSourceFunc fn)
 static void break_off(MuxQmp *qmp, const char *why)
 {
     if (g_strcmp0(qmp->why, why) != 0)
-        g_warning("QMP %s: %s", qmp->spec, why);
+        g_warning("%s %s: %s", qmp->what, qmp->spec, why);
     g_free(qmp->why);
     qmp->why = g_strdup(why);
     qmp->state = QMP_BROKEN;
@@ -92,7 +94,8 @@ static gboolean on_late(gpointer user)
 
     qmp->timer = 0;
     break_off(qmp, qmp->state == QMP_GREETING
-                       ? "no greeting came; is another program connected to it?"
+                       ? "QEMU does not greet: is another program connected to it? It serves "
+                         "one at a time; give it a second -qmp"
                        : "no answer came in time");
     return G_SOURCE_REMOVE;
 }
@@ -321,7 +324,7 @@ static void on_up(void *user)
     MuxQmp *qmp = user;
 
     qmp->state = QMP_GREETING;
-    set_timer(qmp, ANSWER_TIME_MS, on_late);
+    set_timer(qmp, GREETING_TIME_MS, on_late);
 }
 
 // The connection is gone, whoever ended it.
@@ -352,7 +355,7 @@ static bool open_port(MuxQmp *qmp, GError **error)
 {
     static const MuxPortEvents port_events = {on_up, on_down, on_ready};
 
-    qmp->port = mux_port_new(qmp->loop, qmp->spec, &port_events, qmp, error);
+    qmp->port = mux_port_new(qmp->loop, qmp->what, qmp->spec, &port_events, qmp, error);
     return qmp->port != NULL;
 }
 
@@ -376,12 +379,13 @@ static void on_breaking(MuxJob *job)
 
 // --- its life
 
-MuxQmp *mux_qmp_new(MuxLoop *loop, const char *spec, const MuxQmpEvents *events, void *user,
-                    GError **error)
+MuxQmp *mux_qmp_new(MuxLoop *loop, const char *vm, const char *spec, const MuxQmpEvents *events,
+                    void *user, GError **error)
 {
     MuxQmp *qmp = g_new0(MuxQmp, 1);
 
     qmp->loop = loop;
+    qmp->what = g_strdup_printf("link %s: QMP", vm);
     qmp->spec = g_strdup(spec);
     qmp->events = events;
     qmp->user = user;
@@ -405,6 +409,7 @@ MuxQmp *mux_qmp_free(MuxQmp *qmp)
     g_byte_array_unref(qmp->in);
     g_byte_array_unref(qmp->out);
     g_free(qmp->why);
+    g_free(qmp->what);
     g_free(qmp->spec);
     g_free(qmp);
     return NULL;

@@ -33,9 +33,10 @@ typedef struct MuxQmpError {
 // What came of a command: the answer (lent), or NULL and why.
 typedef void MuxQmpDone(void *user, json_object *untrusted_answer, const MuxQmpError *error);
 
-// `spec` is "unix:PATH". NULL with an error. Nothing is called before the loop runs.
-MuxQmp *mux_qmp_new(MuxLoop *loop, const char *spec, const MuxQmpEvents *events, void *user,
-                    GError **error);
+// `vm` is for the log, `spec` is "unix:PATH". NULL with an error. Nothing is called before the loop
+// runs.
+MuxQmp *mux_qmp_new(MuxLoop *loop, const char *vm, const char *spec, const MuxQmpEvents *events,
+                    void *user, GError **error);
 // Calls nobody. NULL is fine; returns NULL.
 MuxQmp *mux_qmp_free(MuxQmp *qmp);
 

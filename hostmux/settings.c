@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#include "proto/name.h"
 #include "relay/address.h"
 #include "relay/json.h"
 
@@ -148,6 +149,14 @@ static void sharing_free(gpointer pointer)
     g_free(sharing);
 }
 
+// A VM's, or a buffer's.
+static bool is_name(const char *name)
+{
+    size_t length = strlen(name), word;
+
+    return mux_name_valid(name, length, &word) && word == length;
+}
+
 static MuxSharing *read_sharing(json_object *object, GError **error)
 {
     static const char *const known[] = {"buffer", "from", "to", NULL};
@@ -166,6 +175,15 @@ static MuxSharing *read_sharing(json_object *object, GError **error)
     if (!buffer || !from || !to) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                     "it needs \"buffer\", \"from\" and \"to\"");
+        return NULL;
+    }
+    if (!is_name(buffer)) {
+        (void)complain(error, "buffer",
+                       "must be one buffer's name, as programs in that VM have it");
+        return NULL;
+    }
+    if (!is_name(from)) {
+        (void)complain(error, "from", "must be one VM's name; patterns are for \"to\"");
         return NULL;
     }
     MuxSharing *sharing = g_new0(MuxSharing, 1);

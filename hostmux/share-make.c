@@ -14,7 +14,7 @@
 #include "memory-private.h"
 
 // The memory of an object that is there already: it must be such that QEMU can live with it. A
-// negative errno, or -EINVAL when it has the wrong size.
+// negative errno, or -ERANGE when it has the wrong size.
 static int open_object(const char *name, uint64_t *ret_size)
 {
     struct stat st;
@@ -28,7 +28,7 @@ static int open_object(const char *name, uint64_t *ret_size)
         return fd;
     }
     close(fd);
-    return -EINVAL;
+    return -ERANGE;
 }
 
 static int get_memory(MuxBuffer *buffer, MuxBufferError *ret_error)
@@ -40,10 +40,13 @@ static int get_memory(MuxBuffer *buffer, MuxBufferError *ret_error)
         close(fd);
         return -1;
     }
-    if (fd == -EINVAL)
+    if (fd == -ERANGE)
         *ret_error = (MuxBufferError){"bad-size", "its size is no power of two of 1 MiB or more"};
     else if (fd < 0 && buffer->from)
-        *ret_error = (MuxBufferError){"failed", "there is no such shared memory object"};
+        (void)mux_buffer_error(
+            ret_error, "failed",
+            "'%.100s' as a shared memory object: %s (it is \"/name\", as in /dev/shm)",
+            buffer->from, g_strerror(-fd));
     else if (fd < 0)
         *ret_error = (MuxBufferError){"failed", "there is no memory or descriptor left"};
     return fd;
@@ -59,13 +62,18 @@ static bool is_possible(MuxVm *vm, const MuxBuffer *buffer, MuxBufferError *ret_
 
     mux_devices_count(vm, &count, &bytes);
     if (!vm->qmp)
-        *ret_error = (MuxBufferError){"no-memory", "hostmux was not told of this VM's QMP (qmp=)"};
+        *ret_error = (MuxBufferError){
+            "no-memory", "hostmux was not told of this VM's QMP (qmp=, see --vm in hostmux(8))"};
     else if (!vm->looked)
         *ret_error = (MuxBufferError){"no-memory", "this VM's QMP is not connected"};
     else if (!vm->begun)
         *ret_error = (MuxBufferError){"no-memory", "the guest does not talk about memory"};
     else if (count >= limits->buffers || bytes + buffer->size > limits->bytes)
-        *ret_error = (MuxBufferError){"limit", "the VM has as many buffers as it may"};
+        (void)mux_buffer_error(
+            ret_error, "limit",
+            "this VM may have %u buffers of %" G_GUINT64_FORMAT
+            " MiB (\"limits\"); some have ended, and are still mapped in the guest",
+            limits->buffers, limits->bytes >> 20);
     else
         return true;
     return false;
@@ -97,7 +105,6 @@ MuxShare *mux_share_read(MuxVm *vm, const MuxBufferFacts *facts, MuxShare *sourc
 
     if (!buffer)
         return NULL;
-    buffer->host_writes = false;
     MuxShare *share = mux_share_new(vm, buffer);
     int fd =
         is_possible(vm, buffer, &why) ? fcntl(source->device->facts.fd, F_DUPFD_CLOEXEC, 3) : -1;

@@ -318,13 +318,24 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     limits.seed = mux_link_random();
     if (mux_session_new(relay->role, &limits, &link->session) < 0)
         g_error("out of memory");
-    link->port = mux_port_new(relay->loop, spec, &port_events, link, error);
+    g_autofree char *what = g_strdup_printf("link %s: port", name);
+    link->port = mux_port_new(relay->loop, what, spec, &port_events, link, error);
     return link->port ? link : mux_link_free(link);
 }
 
 void mux_link_destroy(gpointer link)
 {
     mux_link_free(link);
+}
+
+// Channels that have ended both ways, and whose last bytes nobody has read yet, outlive a session;
+// not the link.
+static void free_joints(MuxList *list)
+{
+    MuxList *node;
+
+    while ((node = mux_list_first(list)))
+        mux_joint_free(mux_container(node, MuxJoint, node), MUX_CODE_LINK_DOWN);
 }
 
 MuxLink *mux_link_free(MuxLink *link)
@@ -335,6 +346,8 @@ MuxLink *mux_link_free(MuxLink *link)
     link->port = mux_port_free(link->port);
     mux_session_stop(link->session);
     drain_events(link);
+    free_joints(&link->joints);
+    free_joints(&link->unsettled);
     mux_buffers_end(link->buffers);
     if (relay->memory && relay->memory->free)
         relay->memory->free(link);

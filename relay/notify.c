@@ -16,7 +16,7 @@
 #include "pass.h"
 
 // Connected, so that a descriptor can be passed. -1: nobody asked to be told.
-static int connect_to(const char *path)
+static int connect_to(const char *path, int flags)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
@@ -27,7 +27,7 @@ static int connect_to(const char *path)
         address.sun_path[0] = '\0';
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
 
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | flags, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, length) == 0)
         return fd;
     if (fd >= 0)
@@ -37,19 +37,23 @@ static int connect_to(const char *path)
 
 void mux_notify(const char *state)
 {
-    mux_notify_fd(state, -1);
-}
-
-void mux_notify_fd(const char *state, int fd)
-{
-    const struct iovec text = {(void *)state, strlen(state)};
-    int socket = connect_to(g_getenv("NOTIFY_SOCKET"));
+    int socket = connect_to(g_getenv("NOTIFY_SOCKET"), 0);
 
     if (socket < 0)
         return;
-    if (fd < 0)
-        (void)send(socket, text.iov_base, text.iov_len, MSG_NOSIGNAL);
-    else
-        (void)mux_pass(socket, &text, 1, fd);
+    (void)send(socket, state, strlen(state), MSG_NOSIGNAL);
     close(socket);
+}
+
+bool mux_notify_store(const char *state, int fd)
+{
+    const struct iovec text = {(void *)state, strlen(state)};
+    int socket = connect_to(g_getenv("NOTIFY_SOCKET"), SOCK_NONBLOCK);
+
+    if (socket < 0)
+        return false;
+    ssize_t n = fd >= 0 ? mux_pass(socket, &text, 1, fd)
+                        : send(socket, text.iov_base, text.iov_len, MSG_NOSIGNAL);
+    close(socket);
+    return n >= 0;
 }

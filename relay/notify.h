@@ -4,7 +4,10 @@
 // Telling systemd how the daemon is: sd_notify(3)'s protocol, one datagram, without its library.
 #pragma once
 
+#include <stdbool.h>
+
 // `state` is for example "READY=1". No effect when nobody asked to be told.
 void mux_notify(const char *state);
-// The same, with a descriptor, which stays the caller's: "FDSTORE=1". -1: without.
-void mux_notify_fd(const char *state, int fd);
+// For systemd's descriptor store: tells it, with a descriptor, which stays the caller's, or without
+// (-1). False when it would have to wait: systemd is busy.
+bool mux_notify_store(const char *state, int fd);

@@ -33,6 +33,7 @@ struct MuxPort {
     MuxWatch watch;       // the pipe
     MuxListener listener; // PORT_LISTEN: where it comes from
     MuxJob failing;       // `down` is due
+    char *what;           // for the log
     char *spec;
     char *path;   // of the device or socket; NULL for a device that is not there
     char *detail; // why it is not up
@@ -61,7 +62,7 @@ static void retry_later(MuxPort *port, const char *detail)
     if (g_strcmp0(port->detail, detail) != 0) {
         g_free(port->detail);
         port->detail = g_strdup(detail);
-        g_info("port %s: %s", port->spec, detail);
+        g_info("%s %s: %s", port->what, mux_port_spec(port), detail);
     }
     if (!port->retry && port->path)
         port->retry = g_timeout_add(RETRY_MS, on_retry, port);
@@ -217,8 +218,8 @@ static void try_open(MuxPort *port)
         adopt(port, fd);
 }
 
-MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *events, void *user,
-                      GError **error)
+MuxPort *mux_port_new(MuxLoop *loop, const char *what, const char *spec,
+                      const MuxPortEvents *events, void *user, GError **error)
 {
     MuxPort *port = g_new0(MuxPort, 1);
     MuxAddress address;
@@ -226,6 +227,7 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *even
     port->loop = loop;
     port->events = events;
     port->user = user;
+    port->what = g_strdup(what);
     port->spec = g_strdup(spec ? spec : "(found by name)");
     mux_watch_init(&port->watch);
     mux_listener_init(&port->listener);
@@ -257,6 +259,7 @@ MuxPort *mux_port_free(MuxPort *port)
     cancel_retry(port);
     mux_watch_close(&port->watch);
     mux_listener_close(&port->listener);
+    g_free(port->what);
     g_free(port->spec);
     g_free(port->path);
     g_free(port->detail);

@@ -24,9 +24,10 @@ typedef struct MuxPortEvents {
 
 // `spec` is "unix:PATH" (connects, and connects again), "listen:PATH" (waits to be connected to), a
 // device's PATH, or NULL for a device that mux_port_set_device() names later. NULL with an error
-// when it is no such thing or cannot be listened on. Nothing is called before the loop runs.
-MuxPort *mux_port_new(MuxLoop *loop, const char *spec, const MuxPortEvents *events, void *user,
-                      GError **error);
+// when it is no such thing or cannot be listened on. `what` it is, is for the log. Nothing is
+// called before the loop runs.
+MuxPort *mux_port_new(MuxLoop *loop, const char *what, const char *spec,
+                      const MuxPortEvents *events, void *user, GError **error);
 // Closes it without calling anybody. NULL is fine; returns NULL.
 MuxPort *mux_port_free(MuxPort *port);
 

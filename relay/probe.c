@@ -24,7 +24,7 @@
 #define ROUNDS    7 // and one to warm up: windows grow
 #define TIME_MS   2000
 // Faster by less than this is chance.
-#define CLEARLY 95 / 100
+#define CLEARLY(us) ((us) / 100 * 95)
 
 typedef struct Way {
     MuxPath path;
@@ -66,7 +66,7 @@ static void finish(MuxProbe *probe, const char *why)
         g_debug("link %s: %u bytes at once: %" G_GUINT64_FORMAT
                 " us in shared memory, %" G_GUINT64_FORMAT " us over the port",
                 probe->link->name, contests[i].bytes, shared->best_us, beside->best_us);
-        if (shared->best_us >= beside->best_us * CLEARLY)
+        if (shared->best_us >= CLEARLY(beside->best_us))
             break;
         threshold = contests[i].bytes;
     }
@@ -208,7 +208,7 @@ MuxProbe *mux_probe_free(MuxProbe *probe)
 
 struct MuxSink {
     MuxWatch watch;
-    MuxSink **known;
+    MuxLink *link;
     unsigned char count[8];
     size_t counted; // bytes of the count
     uint64_t left;
@@ -245,6 +245,14 @@ static void swallow(MuxSink *sink, const unsigned char *bytes, size_t n)
     }
 }
 
+static void end_sink(MuxSink *sink)
+{
+    MuxLink *link = sink->link;
+
+    link->sink = mux_sink_free(sink);
+    mux_regions_measuring(link, MUX_REGION_IN, false);
+}
+
 static void on_bytes(MuxWatch *watch)
 {
     MuxSink *sink = mux_container(watch, MuxSink, watch);
@@ -256,7 +264,7 @@ static void on_bytes(MuxWatch *watch)
     else if (n < 0 && (errno == EAGAIN || errno == EINTR))
         mux_watch_drained(watch, EPOLLIN);
     else
-        *sink->known = mux_sink_free(sink);
+        end_sink(sink);
 }
 
 bool mux_probe_take(MuxLink *link, MuxChannel *channel)
@@ -269,8 +277,9 @@ bool mux_probe_take(MuxLink *link, MuxChannel *channel)
         g_free(sink);
         return false;
     }
-    sink->known = &link->sink;
+    sink->link = link;
     link->sink = sink;
+    mux_regions_measuring(link, MUX_REGION_IN, true);
     (void)mux_joint_take_own(link, channel, MUX_PROBE_NAME, fd, NULL);
     return true;
 }

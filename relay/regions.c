@@ -17,12 +17,20 @@
 #include "link-session.h"
 #include "probe.h"
 
+// Of channels' payload, in this session.
+typedef struct Bytes {
+    uint64_t shared, port;
+} Bytes;
+
 typedef struct Region {
     void *base; // NULL: not attached
     size_t size;
     uint32_t epoch;
     const char *state;
     char *why;
+    bool measuring;
+    Bytes before;   // this measuring
+    Bytes measured; // not counted: while it was measured
 } Region;
 
 struct MuxRegions {
@@ -71,6 +79,16 @@ void mux_regions_say(MuxLink *link, MuxRegionSide side, const char *state, const
                      side_name(link, side), why);
 }
 
+void mux_regions_unwanted(MuxLink *link, const char *why)
+{
+    Region *sides = link->regions->sides;
+
+    if (g_strcmp0(sides[MUX_REGION_OUT].why, why) != 0)
+        mux_link_log(link, G_LOG_LEVEL_INFO, "no shared memory for channels: %s", why);
+    set_state(&sides[MUX_REGION_OUT], "off", why);
+    set_state(&sides[MUX_REGION_IN], "off", why);
+}
+
 static bool fits(uint64_t size, const MuxSlotClass *classes, unsigned n)
 {
     uint64_t need = 0;
@@ -105,8 +123,10 @@ int mux_regions_attach(MuxLink *link, MuxRegionSide side, int fd, uint64_t size,
     region->size = size;
     region->epoch = epoch;
     set_state(region, ours ? "measuring" : "on", NULL);
-    if (ours)
+    if (ours) {
+        mux_regions_measuring(link, side, true);
         link->regions->probe = mux_probe_new(link);
+    }
     return 0;
 }
 
@@ -131,10 +151,12 @@ void mux_regions_detach(MuxLink *link, MuxRegionSide side)
 
     if (!region->base)
         return;
-    if (side == MUX_REGION_OUT)
+    if (side == MUX_REGION_OUT) {
         link->regions->probe = mux_probe_free(link->regions->probe);
-    else
+        mux_regions_measuring(link, side, false);
+    } else {
         rescue(link);
+    }
     (void)mux_session_set_region(link->session, side == MUX_REGION_OUT, NULL);
     (void)munmap(region->base, region->size);
     region->base = NULL;
@@ -146,6 +168,46 @@ void mux_regions_end(MuxLink *link)
     mux_regions_detach(link, MUX_REGION_OUT);
     mux_regions_detach(link, MUX_REGION_IN);
     link->regions->fault = false;
+    for (size_t i = 0; i < G_N_ELEMENTS(link->regions->sides); i++) {
+        link->regions->sides[i].measuring = false;
+        link->regions->sides[i].measured = (Bytes){0};
+    }
+}
+
+// --- measuring
+
+// In all.
+static Bytes count(const MuxLink *link, MuxRegionSide side)
+{
+    MuxRegionInfo info;
+
+    mux_session_region_info(link->session, side == MUX_REGION_OUT, &info);
+    return (Bytes){info.shared, info.port};
+}
+
+// That are shown: those of the measuring are not.
+static Bytes shown(const MuxLink *link, MuxRegionSide side)
+{
+    const Region *region = &link->regions->sides[side];
+    Bytes all = region->measuring ? region->before : count(link, side);
+
+    return (Bytes){all.shared - region->measured.shared, all.port - region->measured.port};
+}
+
+void mux_regions_measuring(MuxLink *link, MuxRegionSide side, bool begins)
+{
+    Region *region = &link->regions->sides[side];
+    Bytes now = count(link, side);
+
+    if (begins == region->measuring)
+        return;
+    region->measuring = begins;
+    if (begins) {
+        region->before = now;
+        return;
+    }
+    region->measured.shared += now.shared - region->before.shared;
+    region->measured.port += now.port - region->before.port;
 }
 
 void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why)
@@ -153,6 +215,7 @@ void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why)
     Region *region = &link->regions->sides[MUX_REGION_OUT];
 
     mux_session_set_threshold(link->session, threshold);
+    mux_regions_measuring(link, MUX_REGION_OUT, false);
     set_state(region, "on", why);
     if (threshold == MUX_NEVER)
         mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s is not used: %s",
@@ -205,14 +268,15 @@ static json_object *side_json(const MuxLink *link, MuxRegionSide side)
     const Region *region = &link->regions->sides[side];
     json_object *object = json_object_new_object();
     bool ours = side == MUX_REGION_OUT;
+    Bytes bytes = shown(link, side);
     MuxRegionInfo info;
 
     mux_session_region_info(link->session, ours, &info);
     json_object_object_add(object, "state", json_object_new_string(region->state));
     if (region->why)
         json_object_object_add(object, "why", json_object_new_string(region->why));
-    json_object_object_add(object, "shared_bytes", json_object_new_uint64(info.shared));
-    json_object_object_add(object, "inline_bytes", json_object_new_uint64(info.port));
+    json_object_object_add(object, "shared_bytes", json_object_new_uint64(bytes.shared));
+    json_object_object_add(object, "inline_bytes", json_object_new_uint64(bytes.port));
     if (!region->base)
         return object;
     json_object_object_add(object, "size", json_object_new_uint64(region->size));

@@ -36,6 +36,11 @@ void mux_regions_end(MuxLink *link);
 // For status, while it is not attached: "off" with why, or "proving". `why` may be NULL.
 void mux_regions_say(MuxLink *link, MuxRegionSide side, const char *state, const char *why);
 
+// Nobody wants any, and status says why; logged once.
+void mux_regions_unwanted(MuxLink *link, const char *why);
+// It is being measured how fast that is, by this end (OUT) or the other one (IN): what goes
+// meanwhile is not counted. No effect when that is known.
+void mux_regions_measuring(MuxLink *link, MuxRegionSide side, bool begins);
 // How fast it is has been measured: from so many bytes on at once, our region is used.
 void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why);
 

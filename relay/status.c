@@ -161,12 +161,20 @@ static json_object *link_json(MuxLink *link, bool channels, const MuxPeer *viewe
     return object;
 }
 
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp((*(MuxLink *const *)a)->name, (*(MuxLink *const *)b)->name);
+}
+
 json_object *mux_status_links(const MuxRelay *relay, bool channels, const MuxPeer *viewer)
 {
     json_object *list = json_object_new_array();
+    g_autoptr(GPtrArray) links = g_ptr_array_new();
 
     for (guint i = 0; i < relay->links->len; i++)
-        json_object_array_add(list,
-                              link_json(g_ptr_array_index(relay->links, i), channels, viewer));
+        g_ptr_array_add(links, g_ptr_array_index(relay->links, i));
+    g_ptr_array_sort(links, by_name);
+    for (guint i = 0; i < links->len; i++)
+        json_object_array_add(list, link_json(g_ptr_array_index(links, i), channels, viewer));
     return list;
 }

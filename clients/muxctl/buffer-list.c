@@ -52,7 +52,7 @@ static void print_table(json_object *answer, json_object *list)
     for (size_t i = 0; i < length(list); i++) {
         json_object *buffer = json_object_array_get_idx(list, i);
         muxctl_table_take(&table, muxctl_buffer_name(answer, buffer));
-        muxctl_table_take(&table, muxctl_human(muxctl_number(buffer, "size")));
+        muxctl_table_take(&table, muxctl_buffer_size(buffer));
         muxctl_table_add(&table, muxctl_text(buffer, "state"));
         muxctl_table_take(&table, muxctl_buffer_owner(buffer));
         muxctl_table_add(&table, muxctl_buffer_writers(buffer));
@@ -102,6 +102,41 @@ static json_object *find(json_object *answer, const char *wanted)
     return NULL;
 }
 
+// A name that can be none of this side's.
+static bool check_side(json_object *answer, const char *name)
+{
+    bool host = strcmp(muxctl_word(answer, "daemon"), "hostmux") == 0;
+
+    if (host == !!strchr(name, '/'))
+        return true;
+    muxctl_complain("%s: bad-name: %s", name,
+                    host ? "on the host a buffer's name is VM/NAME (see muxctl vms)"
+                         : "in a guest a buffer's name has no VM/ before it");
+    return false;
+}
+
+int muxctl_buffer_find(const MuxctlOptions *options, const char *name, json_object **ret_answer,
+                       json_object **ret_buffer)
+{
+    json_object *answer = NULL;
+    int status = muxctl_ask(options, "buffers", &answer);
+
+    if (status == EXIT_GOOD && !check_side(answer, name))
+        status = EXIT_BAD_NAME;
+    if (status == EXIT_GOOD) {
+        *ret_answer = answer;
+        *ret_buffer = find(answer, name);
+    } else {
+        json_object_put(answer);
+    }
+    return status;
+}
+
+static const char *plural(json_object *buffer, const char *key)
+{
+    return muxctl_number(buffer, key) == 1 ? "" : "s";
+}
+
 static void print_one(json_object *answer, json_object *buffer)
 {
     g_autofree char *name = muxctl_buffer_name(answer, buffer);
@@ -113,8 +148,9 @@ static void print_one(json_object *answer, json_object *buffer)
                  muxctl_text(buffer, "size"));
     (void)printf("  owner: %s\n", owner);
     (void)printf("  %s%s\n", *readers ? "read only for: " : "both sides may write", readers);
-    (void)printf("  %s handles here, %s notices, id %s\n", muxctl_text(buffer, "handles"),
-                 muxctl_text(buffer, "notices"), muxctl_text(buffer, "id"));
+    (void)printf("  %s handle%s here, %s notice%s, id %s\n", muxctl_text(buffer, "handles"),
+                 plural(buffer, "handles"), muxctl_text(buffer, "notices"),
+                 plural(buffer, "notices"), muxctl_text(buffer, "id"));
     if (muxctl_get(buffer, "node"))
         (void)printf("  node: %s\n", muxctl_text(buffer, "node"));
     if (!json_object_is_type(properties, json_type_object))
@@ -130,14 +166,14 @@ static void print_one(json_object *answer, json_object *buffer)
 static int run_show(const MuxctlCommand *command, MuxctlOptions *options, char **argv)
 {
     g_auto(GStrv) arguments = muxctl_parse(command, options, NULL, argv);
-    json_object *answer = NULL;
+    json_object *answer = NULL, *buffer = NULL;
 
-    int status = arguments ? muxctl_ask(options, "buffers", &answer) : EXIT_USAGE;
+    int status =
+        arguments ? muxctl_buffer_find(options, arguments[0], &answer, &buffer) : EXIT_USAGE;
     if (status != EXIT_GOOD)
         return status;
-    json_object *buffer = find(answer, arguments[0]);
     if (!buffer) {
-        muxctl_complain("%s: no-buffer there is no such buffer", arguments[0]);
+        muxctl_complain("%s: no-buffer: there is no such buffer", arguments[0]);
         status = muxctl_code_status("no-buffer");
     } else if (options->json) {
         muxctl_print_json(buffer);

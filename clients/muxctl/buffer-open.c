@@ -22,7 +22,8 @@ int muxctl_buffer_explain(const char *name, int result, const MuxClientBuffer *b
     if (result == 0)
         return EXIT_GOOD;
     if (result == MUX_CLIENT_GONE) {
-        muxctl_complain("%s: the buffer is gone: %s", name, mux_client_buffer_reason(buffer));
+        g_autofree char *reason = muxctl_buffer_reason(mux_client_buffer_reason(buffer));
+        muxctl_complain("%s: the buffer is gone: %s", name, reason);
         return EXIT_GONE;
     }
     if (result == MUX_CLIENT_CLOSED) {

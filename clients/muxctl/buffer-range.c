@@ -11,15 +11,16 @@
 
 static bool has_unit(const char *text, guint64 *ret_factor)
 {
-    static const char units[] = "kMGT";
-    const char *unit = text[0] == 'K' ? units : strchr(units, text[0]);
+    static const char units[] = "kmgt";
+    const char *unit = strchr(units, g_ascii_tolower(text[0]));
     guint64 factor = 1;
 
-    if (text[0] == '\0' || strcmp(text, "B") == 0) {
+    if (text[0] == '\0' || g_ascii_strcasecmp(text, "B") == 0) {
         *ret_factor = factor;
         return true;
     }
-    if (!unit || (text[1] != '\0' && strcmp(text + 1, "iB") != 0))
+    if (!unit || (text[1] != '\0' && g_ascii_strcasecmp(text + 1, "B") != 0 &&
+                  g_ascii_strcasecmp(text + 1, "iB") != 0))
         return false;
     for (const char *u = units; u <= unit; u++)
         factor *= KIBI;
@@ -38,7 +39,7 @@ bool muxctl_parse_size(const char *option, const char *text, guint64 *ret_size)
         *ret_size = size;
         return true;
     }
-    muxctl_complain("%s takes a number of bytes, as 4096, 64k or 4M, not '%s'", option, text);
+    muxctl_complain("%s takes a number of bytes, as 4096, 64k or 4MiB, not '%s'", option, text);
     return false;
 }
 
@@ -58,9 +59,16 @@ bool muxctl_range_fit(const char *name, MuxctlRange *range, guint64 size)
 {
     guint64 room = range->offset <= size ? size - range->offset : 0;
 
-    if (range->offset > size || (range->length != G_MAXUINT64 && range->length > room)) {
-        muxctl_complain("%s: it has %" G_GUINT64_FORMAT " bytes, and that is beyond its end", name,
-                        size);
+    if (room == 0) {
+        muxctl_complain("%s: --offset %" G_GUINT64_FORMAT " is not before its end; it has "
+                        "%" G_GUINT64_FORMAT " bytes",
+                        name, range->offset, size);
+        return false;
+    }
+    if (range->length != G_MAXUINT64 && range->length > room) {
+        muxctl_complain("%s: --length goes beyond its end; it has %" G_GUINT64_FORMAT
+                        " bytes, %" G_GUINT64_FORMAT " from --offset on",
+                        name, size, room);
         return false;
     }
     range->length = MIN(range->length, room);

@@ -21,7 +21,8 @@ const MuxctlCommand muxctl_buffer_release = {
     .name = "buffer release",
     .parameters = "NAME",
     .summary = "End a buffer for everybody",
-    .help = "For its owner's user, root and the daemon's user, on its owner's side.",
+    .help = "For its owner's user, root and the daemon's user, on its owner's side. Root and the\n"
+            "daemon's user on a host may end a guest's, too.",
     .least = 1,
     .most = 1,
     .run = run,

@@ -8,12 +8,39 @@
 #include "buffer.h"
 #include "text.h"
 
+#define KIBI 1024
+
 char *muxctl_buffer_name(json_object *answer, json_object *buffer)
 {
     bool host = strcmp(muxctl_word(answer, "daemon"), "hostmux") == 0;
     const char *name = muxctl_text(buffer, "name");
 
     return host ? g_strdup_printf("%s/%s", muxctl_text(buffer, "link"), name) : g_strdup(name);
+}
+
+char *muxctl_buffer_size(json_object *buffer)
+{
+    static const char *const units[] = {"", "KiB", "MiB", "GiB", "TiB"};
+    double size = (double)muxctl_number(buffer, "size");
+    size_t unit = 0;
+
+    for (; size >= KIBI && unit + 1 < G_N_ELEMENTS(units); unit++)
+        size /= KIBI;
+    return g_strdup_printf(size == (double)(guint64)size ? "%.0f%s" : "%.1f%s", size, units[unit]);
+}
+
+char *muxctl_buffer_reason(const char *reason)
+{
+    static const char *const known[][2] = {
+        {"owner", "its owner is gone"},
+        {"reset", "the other side's daemon started anew"},
+        {"link-down", "the link to the other side is down"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+        if (strcmp(known[i][0], reason) == 0)
+            return g_strdup_printf("%s (%s)", reason, known[i][1]);
+    return muxctl_printable(reason);
 }
 
 char *muxctl_buffer_owner(json_object *buffer)

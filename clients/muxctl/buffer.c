@@ -13,9 +13,9 @@
 #define HEAD_WIDTH 26 // "create NAME [-- COMMAND…]"
 
 static const MuxctlCommand *const commands[] = {
-    &muxctl_buffer_list,  &muxctl_buffer_create, &muxctl_buffer_show,
-    &muxctl_buffer_cat,   &muxctl_buffer_fill,   &muxctl_buffer_notify,
-    &muxctl_buffer_watch, &muxctl_buffer_set,    &muxctl_buffer_release,
+    &muxctl_buffer_list, &muxctl_buffer_create,  &muxctl_buffer_show, &muxctl_buffer_cat,
+    &muxctl_buffer_fill, &muxctl_buffer_notify,  &muxctl_buffer_wait, &muxctl_buffer_watch,
+    &muxctl_buffer_set,  &muxctl_buffer_release,
 };
 
 static const char closing[] =
@@ -39,13 +39,24 @@ static char *describe_commands(void)
     return g_string_free(text, FALSE);
 }
 
+static int complain_unknown(const char *word)
+{
+    GString *known = g_string_new(NULL);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+        g_string_append_printf(known, "%s%s", i ? ", " : "", strchr(commands[i]->name, ' ') + 1);
+    muxctl_complain("'buffer %s' is not a command; there are %s (see muxctl buffer --help)", word,
+                    known->str);
+    g_string_free(known, TRUE);
+    return EXIT_USAGE;
+}
+
 static int run_one(MuxctlOptions *options, char **argv)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         if (strcmp(strchr(commands[i]->name, ' ') + 1, argv[0]) == 0)
             return commands[i]->run(commands[i], options, argv);
-    muxctl_complain("'buffer %s' is not a command (see muxctl buffer --help)", argv[0]);
-    return EXIT_USAGE;
+    return complain_unknown(argv[0]);
 }
 
 static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv)

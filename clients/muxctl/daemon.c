@@ -79,7 +79,7 @@ int muxctl_explain(const MuxctlOptions *options, const char *what, int result,
     else if (refusal->text[0] == '\0')
         muxctl_complain("%s: %s", what, mux_client_result_name(result));
     else
-        muxctl_complain("%s: %s %s", what, refusal->code, refusal->text);
+        muxctl_complain("%s: %s: %s", what, refusal->code, refusal->text);
     return refused_status(result, refusal);
 }
 

@@ -94,11 +94,11 @@ static void append_closed(GString *line, json_object *event)
                            received);
 }
 
-// "web1 clip 1.0M by paint(1000) a=b"; of one that was removed, why.
+// "web1 clip 1MiB by paint(1000) a=b"; of one that was removed, why.
 static void append_buffer(GString *line, json_object *event)
 {
     json_object *buffer = muxctl_get(event, "buffer");
-    g_autofree char *size = muxctl_human(muxctl_number(buffer, "size"));
+    g_autofree char *size = muxctl_buffer_size(buffer);
     g_autofree char *owner = muxctl_buffer_owner(buffer);
     g_autofree char *properties = muxctl_properties(muxctl_get(buffer, "properties"));
 
@@ -111,9 +111,10 @@ static void append_buffer(GString *line, json_object *event)
 static void append_buffer_removed(GString *line, json_object *event)
 {
     json_object *buffer = muxctl_get(event, "buffer");
+    g_autofree char *reason = muxctl_buffer_reason(muxctl_text(event, "reason"));
 
     g_string_append_printf(line, "%s %s %s", muxctl_text(buffer, "link"),
-                           muxctl_text(buffer, "name"), muxctl_text(event, "reason"));
+                           muxctl_text(buffer, "name"), reason);
 }
 
 // What "buffer watch" prints of a buffer's life.
@@ -142,7 +143,9 @@ static void append_properties(GString *line, json_object *event)
 
 static void append_gone(GString *line, json_object *event)
 {
-    g_string_append(line, muxctl_text(event, "reason"));
+    g_autofree char *reason = muxctl_buffer_reason(muxctl_text(event, "reason"));
+
+    g_string_append(line, reason);
 }
 
 static void append_lost(GString *line, json_object *event)

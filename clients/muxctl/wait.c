@@ -39,7 +39,7 @@ static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv
     g_autofree char *bare = g_strndup(name, strcspn(name, ":"));
     const char *slash = strchr(bare, '/');
     if (slash == bare || !muxctl_is_service(slash ? slash + 1 : bare)) { // it can never be there
-        muxctl_complain("%s: bad-name this is no name of a service", name);
+        muxctl_complain("%s: bad-name: this is no name of a service", name);
         return EXIT_BAD_NAME;
     }
     int result = timeout == 0 ? look(options, bare, &refusal)

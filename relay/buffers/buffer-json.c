@@ -54,7 +54,10 @@ json_object *mux_buffer_json(const MuxBuffer *buffer)
     add_string(object, "state", states[buffer->state]);
     json_object_object_add(object, "owner", owner_json(buffer));
     if (!buffer->host_writes || !buffer->guest_writes)
-        add_string(object, "read_only_for", buffer->host_writes ? "guest" : "host");
+        add_string(object, "read_only_for",
+                   buffer->host_writes    ? "guest"
+                   : buffer->guest_writes ? "host"
+                                          : "both");
     // As it is now, whatever becomes of it while the line waits.
     (void)json_object_deep_copy(buffer->properties, &properties, NULL);
     json_object_object_add(object, "properties", properties);

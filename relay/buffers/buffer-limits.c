@@ -12,23 +12,22 @@
 #include "proto/name.h"
 #include "relay/link.h"
 
-static bool fail(MuxBufferError *ret_error, const char *code, const char *text)
-{
-    *ret_error = (MuxBufferError){code, text};
-    return false;
-}
-
 bool mux_buffers_check_name(const MuxLink *link, const char *name, MuxBufferError *ret_error)
 {
     size_t length = strlen(name), word;
 
     if (!mux_name_valid(name, length, &word) || word != length)
-        return fail(
+        return mux_buffer_error(
             ret_error, "bad-name",
             "a buffer's name is 1 to 128 of A-Z a-z 0-9 . _ - and begins with neither . nor -");
     if (mux_buffers_find(link, name))
-        return fail(ret_error, "exists", "there is a buffer of that name");
+        return mux_buffer_error(ret_error, "exists", "there is a buffer of that name");
     return true;
+}
+
+static double mebibytes(guint64 bytes)
+{
+    return (double)bytes / (1 << 20);
 }
 
 static guint64 most_bytes(const MuxLink *link, bool ours)
@@ -46,12 +45,14 @@ bool mux_buffers_fit_size(const MuxLink *link, bool ours, uint64_t size, uint64_
     guint64 rounded = MUX_BUFFER_LEAST;
 
     if (size == 0)
-        return fail(ret_error, "bad-size", "a buffer has at least one byte");
+        return mux_buffer_error(ret_error, "bad-size", "\"size\" is missing, or 0");
     while (size <= most && rounded < size)
         rounded *= 2;
     if (size > most || rounded > most)
-        return fail(ret_error, "bad-size",
-                    "that is more than all buffers of this VM may have (\"buffer_bytes\")");
+        return mux_buffer_error(
+            ret_error, "bad-size",
+            "all buffers of this VM may have %.10g MiB (\"limits\": \"buffer_bytes\")",
+            mebibytes(most));
     *ret_size = rounded;
     return true;
 }
@@ -76,33 +77,63 @@ static Sum count(const MuxLink *link, const MuxPeer *peer, const MuxBuffer *but)
     return sum;
 }
 
-static bool fits(Sum sum, uint64_t size, guint buffers, guint64 bytes)
+// What it is that does not fit, or NULL.
+static const char *excess(Sum sum, uint64_t size, guint buffers, guint64 bytes)
 {
-    return sum.buffers < buffers && size <= bytes && sum.bytes <= bytes - size;
+    return sum.buffers >= buffers                     ? "buffers"
+           : size > bytes || sum.bytes > bytes - size ? "buffer_bytes"
+                                                      : NULL;
+}
+
+static bool check_all(const MuxLink *link, uint64_t size, const MuxBuffer *but,
+                      MuxBufferError *ret_error)
+{
+    const MuxBufferLimits *most = &link->relay->buffers;
+    const char *key = excess(count(link, NULL, but), size, most->buffers, most->bytes);
+
+    return !key || mux_buffer_error(ret_error, "limit",
+                                    "this VM may have %u buffers of %.10g MiB (\"limits\": \"%s\")",
+                                    most->buffers, mebibytes(most->bytes), key);
+}
+
+// Half of it.
+static bool check_user(const MuxLink *link, uint64_t size, const MuxPeer *peer,
+                       const MuxBuffer *but, MuxBufferError *ret_error)
+{
+    const MuxBufferLimits *most = &link->relay->buffers;
+    guint buffers = (most->buffers + 1) / 2;
+    guint64 bytes = most->bytes / 2;
+    const char *key = excess(count(link, peer, but), size, buffers, bytes);
+
+    if (!key)
+        return true;
+    if (strcmp(key, "buffers") == 0)
+        return mux_buffer_error(
+            ret_error, "limit",
+            "this user may have %u of this VM's %u buffers (\"limits\": \"%s\")", buffers,
+            most->buffers, key);
+    return mux_buffer_error(
+        ret_error, "limit",
+        "this user may have %.10g MiB of this VM's %.10g MiB (\"limits\": \"%s\")",
+        mebibytes(bytes), mebibytes(most->bytes), key);
 }
 
 bool mux_buffers_check_limits(const MuxLink *link, uint64_t size, const MuxPeer *peer,
                               const MuxBuffer *but, MuxBufferError *ret_error)
 {
-    const MuxBufferLimits *limits = &link->relay->buffers;
-
     if (mux_buffers_count(link) - (but ? 1 : 0) >= MUX_BUFFERS_MOST)
-        return fail(ret_error, "limit", "there are too many buffers");
+        return mux_buffer_error(ret_error, "limit", "this VM has %d buffers already",
+                                MUX_BUFFERS_MOST);
     if (!peer && link->relay->role == MUX_GUEST)
         return true;
-    if (!fits(count(link, NULL, but), size, limits->buffers, limits->bytes))
-        return fail(ret_error, "limit", "this VM has as many buffers as it may, or as large ones");
-    if (peer && !mux_peer_is_privileged(peer) &&
-        !fits(count(link, peer, but), size, (limits->buffers + 1) / 2, limits->bytes / 2))
-        return fail(ret_error, "limit",
-                    "this user has as many buffers as he may, or as large ones");
-    return true;
+    return check_all(link, size, but, ret_error) &&
+           (!peer || mux_peer_is_privileged(peer) || check_user(link, size, peer, but, ret_error));
 }
 
 bool mux_buffer_set_size(MuxBuffer *buffer, uint64_t size, MuxBufferError *ret_error)
 {
     const MuxPeer peer = {.known = true, .uid = buffer->uid};
-    uint64_t rounded;
+    uint64_t rounded = 0;
 
     g_assert(buffer->state != MUX_BUFFER_READY);
     if (!mux_buffers_fit_size(buffer->link, buffer->ours, size, &rounded, ret_error) ||

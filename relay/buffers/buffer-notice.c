@@ -79,7 +79,10 @@ static void remember(MuxBuffers *buffers, const MuxNotice *notice)
 static void take(MuxBuffer *buffer, const MuxNotice *notice)
 {
     MuxLink *link = buffer->link;
-    bool writes = link->relay->role == MUX_HOST ? buffer->guest_writes : buffer->host_writes;
+    // Of another VM's the host hands on what its writers say.
+    bool writes = link->relay->role == MUX_HOST
+                      ? buffer->guest_writes
+                      : buffer->host_writes || mux_buffer_is_shared(buffer);
     if (!writes || notice->offset > buffer->size ||
         notice->length > buffer->size - notice->offset) {
         mux_link_log(link, G_LOG_LEVEL_WARNING,
@@ -88,7 +91,19 @@ static void take(MuxBuffer *buffer, const MuxNotice *notice)
     }
     buffer->sequence = next_sequence(buffer->sequence, notice->sequence);
     buffer->notices++;
-    tell_handles(buffer, NULL, notice->offset, notice->length);
+    // A peer that says it a thousand times in a turn makes one notice of that.
+    uint64_t end = notice->offset + notice->length;
+    buffer->heard_from = buffer->heard ? MIN(buffer->heard_from, notice->offset) : notice->offset;
+    buffer->heard_to = buffer->heard ? MAX(buffer->heard_to, end) : end;
+    buffer->heard = true;
+    mux_loop_defer(link->relay->loop, &buffer->job);
+}
+
+void mux_buffer_tell_heard(MuxBuffer *buffer)
+{
+    if (buffer->heard && buffer->state == MUX_BUFFER_READY)
+        tell_handles(buffer, NULL, buffer->heard_from, buffer->heard_to - buffer->heard_from);
+    buffer->heard = false;
 }
 
 void mux_buffer_take_early(MuxBuffer *buffer)

@@ -53,6 +53,7 @@ static void on_job(MuxJob *job)
     MuxBuffer *buffer = mux_container(job, MuxBuffer, job);
     const MuxMemoryKind *kind = buffer->link->relay->memory;
 
+    mux_buffer_tell_heard(buffer);
     tell_changes(buffer);
     if (buffer->abandoned && mux_buffer_lives(buffer)) {
         mux_buffer_release(buffer, "owner");

@@ -18,6 +18,8 @@ struct MuxBuffers {
     guint next_early;
 };
 
+// What the other side said in this turn is told.
+void mux_buffer_tell_heard(MuxBuffer *buffer);
 // It is READY: what came too early is told.
 void mux_buffer_take_early(MuxBuffer *buffer);
 
@@ -41,7 +43,8 @@ void mux_buffers_remove(MuxBuffer *buffer);
 bool mux_buffer_lives(const MuxBuffer *buffer);
 // What a program calls itself, as far as it can be shown.
 void mux_buffer_set_program(MuxBuffer *buffer, const char *untrusted_program);
-// The policy's rule for buffers.
+// The policy's rule for buffers, and what is said of whom it does not allow.
+#define MUX_BUFFER_NOT_LET "the policy's \"@buffers\" does not let this user"
 bool mux_buffer_policy_allows(const MuxRelay *relay, const MuxPeer *peer);
 
 // Makes these its properties; nobody is told. False with an error: they cannot be.

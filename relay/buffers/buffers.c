@@ -76,10 +76,24 @@ guint mux_buffers_count(const MuxLink *link)
 
 // --- coming into it
 
-static bool fail(MuxBufferError *ret_error, const char *code, const char *text)
+bool mux_buffer_error(MuxBufferError *ret_error, const char *code, const char *format, ...)
 {
-    *ret_error = (MuxBufferError){code, text};
+    const char *end;
+    va_list arguments;
+
+    ret_error->code = code;
+    va_start(arguments, format);
+    (void)g_vsnprintf(ret_error->text, sizeof(ret_error->text), format, arguments);
+    va_end(arguments);
+    // It may have been cut within a character.
+    if (!g_utf8_validate(ret_error->text, -1, &end))
+        ret_error->text[end - ret_error->text] = '\0';
     return false;
+}
+
+bool mux_buffer_is_shared(const MuxBuffer *buffer)
+{
+    return strcmp(buffer->owner, "guest") != 0 && strcmp(buffer->owner, "host") != 0;
 }
 
 static bool read_only(const char *word, MuxBuffer *buffer, MuxBufferError *ret_error)
@@ -87,7 +101,10 @@ static bool read_only(const char *word, MuxBuffer *buffer, MuxBufferError *ret_e
     buffer->host_writes = g_strcmp0(word, "host") != 0;
     buffer->guest_writes = g_strcmp0(word, "guest") != 0;
     if (word && buffer->host_writes && buffer->guest_writes)
-        return fail(ret_error, "bad-request", "\"read_only_for\" must be \"guest\" or \"host\"");
+        return mux_buffer_error(ret_error, "bad-request",
+                                "\"read_only_for\" must be \"guest\" or \"host\"");
+    if (mux_buffer_is_shared(buffer))
+        buffer->host_writes = buffer->guest_writes = false;
     return true;
 }
 
@@ -98,7 +115,7 @@ static bool take_properties(MuxBuffer *buffer, json_object *properties, MuxBuffe
     buffer->properties = json_object_new_object();
     if (!properties || mux_buffer_put_properties(buffer, properties, &error))
         return true;
-    return fail(
+    return mux_buffer_error(
         ret_error, "bad-request",
         "\"properties\" are at most 32 strings, 4096 bytes with their names, which are 1 to "
         "64 of A-Z a-z 0-9 . _ -");
@@ -144,11 +161,12 @@ static bool may_wish(const MuxLink *link, const MuxBufferWish *wish, const MuxPe
                      MuxBufferError *ret_error)
 {
     if (!mux_buffer_policy_allows(link->relay, peer))
-        return fail(ret_error, "denied", "the policy does not let this user have buffers");
+        return mux_buffer_error(ret_error, "denied", "%s", MUX_BUFFER_NOT_LET);
     if (wish->from && link->relay->role != MUX_HOST)
-        return fail(ret_error, "bad-request", "\"from\" is for the host only");
+        return mux_buffer_error(ret_error, "bad-request", "\"from\" is for the host only");
     if (wish->from && !mux_peer_is_privileged(peer))
-        return fail(ret_error, "denied", "\"from\" is for root and the daemon's own user");
+        return mux_buffer_error(ret_error, "denied",
+                                "\"from\" is for root and the daemon's own user");
     return true;
 }
 

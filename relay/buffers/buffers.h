@@ -58,7 +58,9 @@ struct MuxBuffer {
     uint64_t sequence;       // of the last notice, from either side
     uint64_t notices;        // how many there were
     MuxNotice notice;        // what the other side is to be told next
-    MuxJob job;              // what is done about it at the end of the turn
+    uint64_t heard_from, heard_to; // …and programs here, of what it said in this turn
+    bool heard;
+    MuxJob job;      // what is done about it at the end of the turn
     char *node_path; // a file that stands for it; or NULL. The daemon sets it, it is freed here
     void *memory;    // the daemon's
 };
@@ -96,11 +98,15 @@ typedef struct MuxBufferFacts {
     json_object *properties;   // lent, untrusted; NULL: none
 } MuxBufferFacts;
 
-// Why something is not possible, for programs; constant strings.
+// Why something is not possible, for programs.
 typedef struct MuxBufferError {
-    const char *code; // of docs: "bad-name", "bad-size", "exists", "limit", …
-    const char *text;
+    const char *code; // of docs: "bad-name", "bad-size", "exists", "limit", …; a constant
+    char text[256];
 } MuxBufferError;
+
+// Returns false.
+bool mux_buffer_error(MuxBufferError *ret_error, const char *code, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
 
 // One that the other side made, or asks for, in state MAKING; mux_buffer_ready() when it is usable.
 // All that is in the facts is checked. NULL with the reason.
@@ -140,6 +146,8 @@ bool mux_buffer_writable_here(const MuxBuffer *buffer);
 // Who may open and see it: on its owner's side his user; elsewhere whom the policy lets; root and
 // the daemon's own user always.
 bool mux_buffer_may_open(const MuxBuffer *buffer, const MuxPeer *peer);
+// Whether it is another VM's, which nobody of this link can write.
+bool mux_buffer_is_shared(const MuxBuffer *buffer);
 // Who may end it.
 bool mux_buffer_may_release(const MuxBuffer *buffer, const MuxPeer *peer);
 

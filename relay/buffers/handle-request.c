@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "buffer-json.h"
+#include "buffers-private.h"
 #include "handle-private.h"
 #include "relay/json.h"
 #include "relay/link.h"
 #include "relay/memory.h"
 #include "relay/verbs.h"
+
+#define NAME_SHOWN 128 // bytes
 
 // In the guest the name is the buffer's; on the host, VM/buffer.
 static MuxLink *find_link(const MuxRelay *relay, const char **name)
@@ -29,11 +32,14 @@ static MuxLink *find_link(const MuxRelay *relay, const char **name)
 MuxLink *mux_buffers_link(const MuxRelay *relay, const char **name, MuxBufferError *ret_error)
 {
     MuxLink *link = find_link(relay, name);
+    const char *slash = strchr(*name, '/');
 
-    if (!link)
-        *ret_error =
-            (MuxBufferError){"bad-name", "on the host a buffer's name is VM/NAME, and there "
-                                         "must be such a VM (see muxctl vms)"};
+    if (!link && slash)
+        (void)mux_buffer_error(ret_error, "bad-name", "there is no VM '%.*s' (see muxctl vms)",
+                               (int)MIN(slash - *name, NAME_SHOWN), *name);
+    else if (!link)
+        (void)mux_buffer_error(ret_error, "bad-name",
+                               "on the host a buffer's name is VM/NAME (see muxctl vms)");
     return link;
 }
 
@@ -129,6 +135,15 @@ static void create(MuxHandle *handle, const MuxBufferWish *untrusted_wish)
     relay->memory->create(buffer);
 }
 
+// Of what he does not see: as if it were not there.
+static void refuse_stranger(MuxHandle *handle, const MuxBuffer *buffer)
+{
+    if (buffer->ours)
+        mux_handle_refuse(handle, "no-buffer", "it belongs to another user on this side");
+    else
+        mux_handle_refuse(handle, "denied", MUX_BUFFER_NOT_LET);
+}
+
 // `write`: NULL: as much as it may.
 static void open_buffer(MuxHandle *handle, const char *name, const bool *write)
 {
@@ -144,9 +159,16 @@ static void open_buffer(MuxHandle *handle, const char *name, const bool *write)
         mux_handle_refuse(handle, "no-buffer", "there is no such buffer");
         return;
     }
+    if (!mux_buffer_may_open(buffer, &handle->peer)) {
+        refuse_stranger(handle, buffer);
+        return;
+    }
     bool writable = mux_buffer_writable_here(buffer);
-    if (!mux_buffer_may_open(buffer, &handle->peer) || (write && *write && !writable)) {
-        mux_handle_refuse(handle, "denied", "this user may not open it, or not for writing");
+    if (write && *write && !writable) {
+        mux_handle_refuse(handle, "denied",
+                          mux_buffer_is_shared(buffer)
+                              ? "it is another VM's, and read only here"
+                              : "it is read only for this side (its maker said so)");
         return;
     }
     handle->buffer = buffer;
@@ -190,6 +212,8 @@ static bool read_open(json_object *request, const char **ret_name, const bool **
 
 static void run(MuxHandle *handle, json_object *request, GError **error)
 {
+    static const char *const known[] = {"create",        "open", "size",  "properties",
+                                        "read_only_for", "from", "write", NULL};
     MuxBufferWish wish = {0};
     const char *name = NULL;
     const bool *write = NULL;
@@ -200,7 +224,7 @@ static void run(MuxHandle *handle, json_object *request, GError **error)
     } else if (json_object_object_get_ex(request, "open", NULL)) {
         if (read_open(request, &name, &write, error))
             open_buffer(handle, name, write);
-    } else {
+    } else if (mux_json_known(request, known, error)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                     "\"create\" or \"open\" must be there, with a name");
     }

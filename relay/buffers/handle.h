@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // Programs' connections to buffers, `@buffer`: a line that says which, an answer with the memory's
-// descriptor, then records both ways for as long as the connection lives. docs/shared-memory.md has
-// the bytes.
+// descriptor, then records both ways for as long as the connection lives. docs/buffers-protocol.md
+// has the bytes.
 #pragma once
 
 #include <stdint.h>

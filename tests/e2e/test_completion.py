@@ -19,7 +19,8 @@ from terminal import Terminal
 FOLDER = HERE.parent.parent / "clients" / "muxctl" / "completions"
 BASH, ZSH = FOLDER / "muxctl.bash", FOLDER / "_muxctl"
 COMMANDS = ("connect", "listen", "services", "wait", "buffer", "status", "top", "events", "vms")
-BUFFER_COMMANDS = ("list", "create", "show", "cat", "fill", "notify", "watch", "set", "release")
+BUFFER_COMMANDS = ("list", "create", "show", "cat", "fill", "notify", "wait", "watch", "set",
+                   "release")
 
 # As readline splits: at spaces, and at "=" and ":".
 ASK = """
@@ -141,7 +142,7 @@ class Names(RunningTest):
         fake = FakeDaemon(self.folder / "fake.sock")
         self.addCleanup(fake.close)
         fake.answers["buffers"] = {"buffers": [listed("clip"), listed("clap"), listed("frames")]}
-        for command in ("show", "cat", "fill", "notify", "watch", "set", "release"):
+        for command in ("show", "cat", "fill", "notify", "wait", "watch", "set", "release"):
             self.assertEqual(complete("--socket", str(fake.socket), "buffer", command, "cl"),
                              ["clap", "clip"])
         self.assertEqual(complete("--socket", str(fake.socket), "buffer", "list", ""), [])

@@ -53,6 +53,8 @@ class Configuration(StackTest):
                         ({"run": "here"}, '"run"'), ({"run": 5}, '"run"'),
                         ({"shares": {}}, '"shares"'), ({"shares": [5]}, "number 1"),
                         ({"shares": [{"buffer": "a", "from": "b"}]}, '"to"'),
+                        ({"shares": [{"buffer": "a/b", "from": "b", "to": ["c"]}]}, '"buffer"'),
+                        ({"shares": [{"buffer": "a", "from": "b*", "to": ["c"]}]}, '"from"'),
                         ({"shares": [{"buffer": "a", "from": "b", "to": []}]}, '"to"'),
                         ({"shares": [{"buffer": "a", "from": "b", "to": ["c"], "x": 1}]}, '"x"'),
                         ({"vms": {"a b": {"port": "unix:/x"}}}, "'a b'"),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 the guestmux authors
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""docs/shared-memory.md is right: its programs run, its configuration is taken, and what it shows
-of @buffer is what the daemons say. What it shows of a VM is in tests/vm/test_docs.py.
+"""docs/shared-memory.md and buffers-protocol.md are right: their programs run, their configuration
+is taken, and what they show of @buffer is what the daemons say. What it shows of a VM is in tests/vm/test_docs.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from memory_stack import GONE, NOTICE, BufferError, MemoryTest
 from stack import VM, Stack
 from test_docs import ROOT, read, shape
 
-TEXT = (ROOT / "docs/shared-memory.md").read_text()
+PROTOCOL = (ROOT / "docs/buffers-protocol.md").read_text()
+TEXT = (ROOT / "docs/shared-memory.md").read_text() + PROTOCOL
 LIBRARY = ROOT / "clients/libmuxclient"
 
 
@@ -92,6 +93,10 @@ class Programs(MemoryTest):
                         "-o", program, f"-L{built}", f"-Wl,-rpath,{built}", "-lmuxclient"],
                        check=True)
         stack = self.memory_stack()
+        refused = subprocess.run([program], capture_output=True, text=True, timeout=PATIENCE,
+                                 env=os.environ | {"GUESTMUX_SOCKET": str(stack.guest.socket)})
+        self.assertEqual((refused.returncode, refused.stderr),
+                         (1, "clip: no-buffer: there is no such buffer\n"))
         mine = self.create(stack.guest)
         process = self.run_program(stack.guest, str(program))
         self.wait_handles(stack.guest, 2)
@@ -143,11 +148,12 @@ class Connection(MemoryTest):
         files = [path for pattern in ("relay/**/buffer*.c", "relay/**/handle*.c", "hostmux/**/*.c",
                                       "guestmux/**/share*.c") for path in ROOT.glob(pattern)]
         text = "".join(path.read_text() for path in files)
-        before = (r"MuxBufferError\)\{\s*|fail\(\s*ret_error,\s*|handle_refuse\(\s*handle,\s*|"
-                  r"share_fail\(\s*share,\s*|buffer_fail\(\s*buffer,\s*|fail\(device,\s*")
+        before = (r"MuxBufferError\)\{\s*|fail\(\s*ret_error,\s*|buffer_error\(\s*ret_error,\s*|"
+                  r"handle_refuse\(\s*handle,\s*|share_fail\(\s*share,\s*|"
+                  r"buffer_fail\(\s*buffer,\s*|fail\(device,\s*")
         codes = set(re.findall(rf'(?:{before})"([a-z-]+)"', text))
         self.assertLessEqual({"bad-name", "no-memory", "timeout", "denied", "exists"}, codes)
-        table = "".join(re.findall(r"^\| (`.*?) \|", TEXT, re.M))
+        table = "".join(re.findall(r"^\| (`.*?) \|", PROTOCOL, re.M))
         for code in codes:
             self.assertIn(f"`{code}`", table)
 

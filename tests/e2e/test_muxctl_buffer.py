@@ -67,7 +67,10 @@ class Carry(BufferTest):
         """What one side fills in, the other side reads, and is told of; whoever owns it."""
         stack = self.memory_stack()
         for owner in SIDES:
+            wait = self.begin(stack.host, "buffer", "wait", f"{VM}/clip")
             made = self.make(self.daemon_of(stack, owner), size="3M")
+            self.good(stack.guest, "wait", "--timeout", "15")
+            self.assertEqual((wait.wait(), wait.err), (0, ""))
             self.assertIn("clip: ready, 4194304 bytes\n", made.out)
             for number, side in enumerate(SIDES):
                 here = self.daemon_of(stack, side)
@@ -152,14 +155,14 @@ class Properties(BufferTest):
         self.make(stack.guest, "--property", "application=clip", name="before")
         wait_until(lambda: "before" in self.buffers(stack.host), "the host knows")
         follow = self.begin(stack.host, "events", "--only", "buffers", "--application", "clip")
-        follow.wait_for(f"buffer-added    {VM} before 1.0M by guest muxctl(", "stdout")
+        follow.wait_for(f"buffer-added    {VM} before 1MiB by guest muxctl(", "stdout")
         self.make(stack.guest, name="other")
         made = self.make(stack.guest, "--property", "application=clip", name="later")
-        follow.wait_for(f"buffer-added    {VM} later 1.0M by guest muxctl(", "stdout")
+        follow.wait_for(f"buffer-added    {VM} later 1MiB by guest muxctl(", "stdout")
         self.good(stack.guest, "set", "x=y", name="later")
         follow.wait_for("application=clip x=y\n", "stdout")
         made.process.kill()
-        follow.wait_for(f"buffer-removed  {VM} later owner\n", "stdout")
+        follow.wait_for(f"buffer-removed  {VM} later owner (its owner is gone)\n", "stdout")
         self.assertNotIn("other", follow.out)
         run = muxctl(stack.host, "buffer", "list", "--names", "--application", "clip")
         self.assertEqual(run.stdout, f"{VM}/before\n".encode())
@@ -177,7 +180,7 @@ class Ends(BufferTest):
                 watch = self.begin(there, "buffer", "watch", self.name(there))
                 watch.wait_for("ready", "stdout")
                 made.process.send_signal(number)
-                watch.wait_for("gone            owner\n", "stdout")
+                watch.wait_for("gone            owner (its owner is gone)\n", "stdout")
                 self.assertEqual((watch.wait(), watch.err), (0, ""))
                 self.wait_nothing_left(stack)
             script = "$0 --socket $1 buffer list --names; exit 9"

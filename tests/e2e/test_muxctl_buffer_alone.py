@@ -71,9 +71,9 @@ class Looking(FakeTest):
         lines = [line.split() for line in text.splitlines()]
         self.assertEqual(lines, [
             ["NAME", "SIZE", "STATE", "OWNER", "WRITERS", "HANDLES", "NOTICES", "PROPERTIES"],
-            ["web1/clip", "1.0M", "ready", "guest", "paint(1000)", "both", "1", "17",
+            ["web1/clip", "1MiB", "ready", "guest", "paint(1000)", "both", "1", "17",
              "application=clip", "a=b"],
-            ["web2/frames", "16.8M", "held", "web1", "host", "1", "0"]])
+            ["web2/frames", "16MiB", "held", "web1", "host", "1", "0"]])
         self.assertEqual(self.run_to_end(fake, "list", "--names").stdout, b"web1/clip\n")
         for arguments in (("list", "--json"), ("--json", "list")):
             answer = json.loads(self.run_to_end(fake, *arguments).stdout)
@@ -92,15 +92,21 @@ class Looking(FakeTest):
         fake = self.fake("hostmux")
         fake.answers["buffers"] = {"buffers": [
             listed("clip", link="web1", properties={"a": "b", "c": "\x1b[31m"},
-                   read_only_for="guest", node="/run/hostmux/web1/shm/clip")]}
+                   read_only_for="guest", notices=2, node="/run/hostmux/web1/shm/clip")]}
         text = self.run_to_end(fake, "show", "web1/clip").stdout.decode()
         for part in ("web1/clip: ready, 1048576 bytes\n", "owner: guest paint(1000)\n",
-                     "read only for: guest\n", "  a=b\n", "node: /run/hostmux/web1/shm/clip\n"):
+                     "read only for: guest\n", "  a=b\n", "node: /run/hostmux/web1/shm/clip\n",
+                     "  1 handle here, 2 notices, id 00000000000000aa\n"):
             self.assertIn(part, text)
         self.assertNotIn("\x1b", text)
         answer = json.loads(self.run_to_end(fake, "show", "--json", "web1/clip").stdout)
         self.assertEqual((answer["name"], answer["link"]), ("clip", "web1"))
-        self.assert_says(NO_BUFFER, "no-buffer", self.run_to_end(fake, "show", "clip"))
+        self.assert_says(NO_BUFFER, "web1/c: no-buffer: there",
+                         self.run_to_end(fake, "show", "web1/c"))
+        self.assert_says(BAD_NAME, "clip: bad-name: on the host",
+                         self.run_to_end(fake, "show", "clip"))
+        self.assert_says(BAD_NAME, "web1/clip: bad-name: in a guest",
+                         self.run_to_end(self.fake(), "show", "web1/clip"))
 
     def test_old_daemon(self) -> None:
         fake = self.fake()
@@ -113,7 +119,7 @@ class Looking(FakeTest):
         self.assertEqual((run.returncode, run.stdout, run.stderr), (0, b"", b""))
         self.assertEqual(fake.asked.get(timeout=PATIENCE), {"verb": "release", "buffer": "clip"})
         fake.answers["release"] = {"ok": False, "error": {"code": "denied", "text": "not yours"}}
-        self.assert_says(DENIED, "clip: denied not yours", self.run_to_end(fake, "release", "clip"))
+        self.assert_says(DENIED, "clip: denied: not yours", self.run_to_end(fake, "release", "clip"))
 
 
 class Create(FakeTest):
@@ -150,10 +156,11 @@ class Create(FakeTest):
     def test_sizes(self) -> None:
         fake = self.fake()
         for text, size in (("1048576", MIB), ("1024k", MIB), ("1024K", MIB), ("1024KiB", MIB),
-                           ("3M", 3 * MIB), ("2G", 2 << 30), ("1T", 1 << 40), ("17B", 17)):
+                           ("3M", 3 * MIB), ("3m", 3 * MIB), ("3MB", 3 * MIB),
+                           ("3MiB", 3 * MIB), ("64k", 65536), ("2G", 2 << 30), ("1T", 1 << 40), ("17B", 17)):
             running, _ = self.create(fake, "--size", text)
             self.assertEqual(fake.asked.get(timeout=PATIENCE)["size"], size, text)
-        for text in ("", "M", "-1", " 1", "1MB", "1x", "1MiBs", "1.5M", "0x10", "16777216T",
+        for text in ("", "M", "-1", " 1", "1MBs", "1x", "1MiBs", "1.5M", "0x10", "16777216T",
                      "18446744073709551615", "99999999999999999999"):
             run = self.run_to_end(fake, "create", "clip", "--size", text)
             self.assert_says(USAGE, "--size takes", run)
@@ -165,7 +172,8 @@ class Create(FakeTest):
         handle.gone("reset")
         handle.closed()
         self.assertEqual(running.wait(), GONE)
-        self.assertEqual(running.err, "muxctl: clip: the buffer is gone: reset\n")
+        self.assertEqual(running.err, "muxctl: clip: the buffer is gone: reset "
+                         "(the other side's daemon started anew)\n")
 
     def test_daemon_goes(self) -> None:
         fake = self.fake()
@@ -184,7 +192,7 @@ class Create(FakeTest):
                              ("never-heard", ERROR)):
             fake.refusal = {"code": code, "text": "some words"}
             run = self.run_to_end(fake, "create", "clip", "--size", "1M")
-            self.assert_says(status, f"clip: {code} some words", run)
+            self.assert_says(status, f"clip: {code}: some words", run)
 
     def test_usage(self) -> None:
         fake = self.fake()
@@ -194,7 +202,8 @@ class Create(FakeTest):
                           ("clip", "--size", "1M", "--timeout", "0")):
             self.assert_says(USAGE, "", self.run_to_end(fake, "create", *arguments))
         self.assert_says(USAGE, "which command", self.run_to_end(fake))
-        self.assert_says(USAGE, "'buffer paint' is not", self.run_to_end(fake, "paint"))
+        self.assert_says(USAGE, "'buffer paint' is not a command; there are list, create, ",
+                         self.run_to_end(fake, "paint"))
         self.assertEqual(self.run_to_end(fake, "--help").returncode, 0)
 
     def test_output_that_nobody_reads(self) -> None:
@@ -287,7 +296,7 @@ class Carry(FakeTest):
         fake.memory[:] = data
         for arguments, start, end in (((), 0, MIB), (("--offset", "4k"), 4096, MIB),
                                       (("--offset", "10", "--length", "100"), 10, 110),
-                                      (("--offset", "1M"), MIB, MIB), (("--length", "0"), 0, 0)):
+                                      (("--length", "0"), 0, 0)):
             run = self.run_to_end(fake, "cat", "clip", *arguments)
             self.assertEqual((run.returncode, run.stderr), (0, b""))
             self.assertEqual(run.stdout, data[start:end])
@@ -296,6 +305,14 @@ class Carry(FakeTest):
         for arguments in (("--offset", "1025k"), ("--length", "2M"),
                           ("--offset", "1M", "--length", "1"), ("--length", "x")):
             self.assert_says(USAGE, "", self.run_to_end(fake, "cat", "clip", *arguments))
+
+    def test_at_the_end(self) -> None:
+        """There is nothing, and that is said, whatever one wants there."""
+        fake = self.fake()
+        for command in ("cat", "fill", "notify"):
+            run = self.run_to_end(fake, command, "clip", "--offset", "1M", data=b"x")
+            self.assert_says(USAGE, "clip: --offset 1048576 is not before its end", run)
+            self.assertEqual(self.heard(fake), [])
 
     def test_cat_into_a_file(self) -> None:
         fake = self.fake(size=8 * MIB)
@@ -457,6 +474,53 @@ class Watch(FakeTest):
         self.assert_says(NO_BUFFER, "there is none", self.run_to_end(fake, "watch", "clip"))
 
 
+class Wait(FakeTest):
+    def test_there(self) -> None:
+        fake = self.fake("hostmux")
+        fake.answers["buffers"] = {"buffers": [listed("clip", link="web1")]}
+        run = self.run_to_end(fake, "wait", "web1/clip", "--timeout", "0")
+        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, b"", b""))
+
+    def test_comes(self) -> None:
+        """As an event; others are nothing to it."""
+        fake = self.fake()
+        fake.events = [{"event": "buffer-added", "buffer": listed("other")},
+                       {"event": "buffer-removed", "buffer": listed("clip"), "reason": "owner"},
+                       {"event": "buffer-added", "buffer": listed("clip")}]
+        run = self.run_to_end(fake, "wait", "clip", "--timeout", str(PATIENCE))
+        self.assertEqual((run.returncode, run.stdout, run.stderr), (0, b"", b""))
+        self.assertEqual(fake.asked.get(), {"verb": "buffers"})
+        self.assertEqual(fake.asked.get(), {"verb": "events", "only": ["buffers"]})
+
+    def test_lost(self) -> None:
+        """It may have been among those, so it asks anew."""
+        fake = self.fake()
+        fake.events = [{"event": "lost", "count": 3}]
+        running = self.begin(fake, "wait", "clip")
+        for _ in range(3):
+            fake.asked.get(timeout=PATIENCE)
+        fake.events = [{"event": "buffer-added", "buffer": listed("clip")}]
+        self.assertEqual((running.wait(), running.out, running.err), (0, "", ""))
+
+    def test_not_there(self) -> None:
+        fake = self.fake()
+        for seconds in ("0", "0.2"):
+            run = self.run_to_end(fake, "wait", "clip", "--timeout", seconds)
+            self.assert_says(TIMEOUT, f"clip: not there within {seconds} s", run)
+        for name in ("web1/clip", "a b", "/clip"):
+            self.assert_says(BAD_NAME, "bad-name: ", self.run_to_end(fake, "wait", name))
+        self.assert_says(USAGE, "--timeout", self.run_to_end(fake, "wait", "a", "--timeout", "-2"))
+
+    def test_daemon_dies(self) -> None:
+        fake = self.fake()
+        running = self.begin(fake, "wait", "clip")
+        while fake.asked.get(timeout=PATIENCE)["verb"] != "events":
+            pass
+        fake.die()
+        self.assertEqual(running.wait(), NO_DAEMON)
+        self.assertEqual(running.err.count("\n"), 1)
+
+
 class Set(FakeTest):
     def answer(self, fake: FakeDaemon, properties: dict[str, str],
                heard: queue.Queue[Any]) -> None:
@@ -564,9 +628,9 @@ class Regions(FakeTest):
         self.assertEqual(fake.asked.get(timeout=PATIENCE), {
             "verb": "events", "only": ["buffers"], "application": "clip"})
         lines = [line.split(" ", 1)[1] for line in running.out.splitlines()]
-        self.assertEqual(lines, ["buffer-added    web1 clip 1.0M by guest paint(1000) a=b",
-                                 "buffer-changed  web1 clip 1.0M by guest paint(1000) a=b",
-                                 "buffer-removed  web1 clip owner"])
+        self.assertEqual(lines, ["buffer-added    web1 clip 1MiB by guest paint(1000) a=b",
+                                 "buffer-changed  web1 clip 1MiB by guest paint(1000) a=b",
+                                 "buffer-removed  web1 clip owner (its owner is gone)"])
         for arguments in (("--application", "clip"),
                           ("--only", "buffers,links", "--application", "clip")):
             run = muxctl(fake, "events", *arguments)  # type: ignore[arg-type]

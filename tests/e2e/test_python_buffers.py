@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import struct
 import sys
 import tempfile
@@ -82,8 +83,9 @@ class Fake(unittest.TestCase):
 
     def test_news(self) -> None:
         buffer, handle = self.open()
-        with self.assertRaises(TimeoutError):
-            buffer.next(timeout=0)
+        for timeout, text in ((0, "no news within 0 s"), (0.1, "no news within 0.1 s")):
+            with self.assertRaisesRegex(TimeoutError, text):
+                buffer.next(timeout)
         handle.notice(1, 2, 3)
         handle.say(99, b"of a later version")
         handle.properties({"a": "1", "b": 2})
@@ -127,6 +129,19 @@ class Fake(unittest.TestCase):
                 buffer.next(PATIENCE)
         with self.assertRaises(ConnectionError):
             buffer.notify()
+
+    def test_gone_before_writing(self) -> None:
+        """A write to a daemon that has closed raises what it has said before."""
+        buffer, handle = self.open()
+        handle.notice(1, 2, 3)
+        handle.say(1, b"nonsense")
+        handle.gone("owner")
+        handle.sock.shutdown(socket.SHUT_RDWR)
+        handle.closed()
+        for call in (buffer.notify, lambda: buffer.set({"a": "b"}), buffer.next):
+            with self.assertRaises(guestmux.Gone) as caught:
+                call()
+            self.assertEqual(caught.exception.reason, "owner")
 
     def test_nonsense(self) -> None:
         for kind, payload in ((1, b""), (1, b"x" * 24), (2, b"[]"), (2, b"{")):
@@ -243,6 +258,7 @@ class Real(MemoryTest):
         stack = self.memory_stack()
         with guestmux.create_buffer(f"{VM}/clip", 1, socket=stack.host.socket,
                                     timeout=PATIENCE) as buffer:
+            wait_until(lambda: self.buffers(stack.guest).get("clip") == "ready", "the guest knows")
             with self.assertRaises(guestmux.Refused) as caught:
                 guestmux.release_buffer("clip", socket=stack.guest.socket, timeout=PATIENCE)
             self.assertEqual(caught.exception.code, "denied")

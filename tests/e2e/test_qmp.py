@@ -126,6 +126,17 @@ class Faults(MemoryTest):
         stack.measure()
         self.create(stack.guest)
 
+    def test_does_not_greet(self) -> None:
+        """It serves somebody else."""
+        stack = self.memory_stack(start=False)
+        self.qemu.faults = {"greeting": lambda _, __: None}
+        stack.start()
+        self.wait_qmp(stack, "give it a second -qmp")
+        self.assertIn(f"link {VM}: QMP unix:{self.qemu.path}: QEMU does not greet",
+                      stack.host.log())
+        self.qemu.faults.clear()
+        self.wait_qmp(stack)
+
     def test_takes_no_commands(self) -> None:
         stack = self.memory_stack(start=False)
         self.qemu.faults = {"qmp_capabilities": fake.refuse}

@@ -205,8 +205,13 @@ class RogueMemory(MemoryTest):
         rogue.say(self.proof(line))
         self.hear(rogue, "buffer")
         self.assertEqual([b["properties"] for b in self.host.ask("buffers")["buffers"]], [{}, {}])
+        # What cannot be is not, and the guest is told what is.
         rogue.say({"set": "other", "properties": {"a": ["b"]}})
-        self.wait_channel_ended(rogue)
+        self.assertEqual(self.hear(rogue, "buffer")["properties"], {})
+        rogue.say({"set": "other", "properties": {f"k{n}": "v" for n in range(33)}})
+        self.assertEqual(self.hear(rogue, "buffer")["properties"], {})
+        rogue.say({"set": "other", "properties": {"a": "b"}, "all": True})
+        self.assertEqual(self.hear(rogue, "buffer")["properties"], {"a": "b"})
         self.assert_well()
 
     def test_asks_and_does_not_read(self) -> None:

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "buffer-app.h"
+#include "relay/buffers/buffer-json.h"
 
 #define CREATE "{\"create\": \"clip\", \"size\": 1048576}"
 
@@ -154,7 +155,7 @@ static void test_others(World *world, gconstpointer data)
     const MuxBuffer *buffer = mux_buffers_find(world->guest.link, "clip");
     const MuxPeer other = {.known = true, .uid = 1001}, root = {.known = true}, nobody = {0};
 
-    app_refused_as(&world->guest, 1001, "{\"open\": \"clip\"}", "denied");
+    app_refused_as(&world->guest, 1001, "{\"open\": \"clip\"}", "no-buffer");
     app_refused_as(&world->guest, 1001, CREATE, "exists");
     app_close(app_expect_as(&world->guest, 1000, "{\"open\": \"clip\"}", "ok"));
     app_close(app_expect_as(&world->guest, 0, "{\"open\": \"clip\"}", "ok"));
@@ -254,6 +255,7 @@ static void test_bytes(World *world, gconstpointer data)
     MuxBufferError error;
     g_assert_null(mux_buffers_add(world->host.link, &facts, &error));
     g_assert_cmpstr(error.code, ==, "limit");
+    g_assert_nonnull(strstr(error.text, "256 MiB"));
     app_close(other);
     app_close(app);
 }
@@ -287,6 +289,26 @@ static void test_facts(World *world, gconstpointer data)
     }
     const MuxBufferFacts more = {.name = "more", .size = 1, .owner = "host"};
     g_assert_null(mux_buffers_add(world->guest.link, &more, &error));
+}
+
+// Another VM's: neither side of the link writes it.
+static void test_shared(World *world, gconstpointer data)
+{
+    const MuxBufferFacts facts = {
+        .name = "x", .size = 1, .owner = "web2", .read_only_for = "guest"};
+    MuxBufferError error;
+
+    (void)data;
+    for (size_t i = 0; i < 2; i++) {
+        Side *side = i == 0 ? &world->host : &world->guest;
+        const MuxBuffer *buffer = mux_buffers_add(side->link, &facts, &error);
+        g_assert_nonnull(buffer);
+        g_assert_false(mux_buffer_writable_here(buffer));
+        json_object *shown = mux_buffer_json(buffer);
+        json_object *readers = json_object_object_get(shown, "read_only_for");
+        g_assert_cmpstr(json_object_get_string(readers), ==, "both");
+        json_object_put(shown);
+    }
 }
 
 static void test_from(World *world, gconstpointer data)
@@ -347,6 +369,7 @@ int main(int argc, char **argv)
     ADD("others", test_others);
     ADD("read-only", test_read_only);
     ADD("limits", test_limits);
+    ADD("shared", test_shared);
     ADD("bytes", test_bytes);
     ADD("facts", test_facts);
     ADD("from", test_from);

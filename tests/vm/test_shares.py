@@ -14,14 +14,14 @@ from shared import APPS, GONE, MIB, PATIENCE_S, PREFIX, Q35, App, SharedCase
 from stack import Guest, guest_vm, wait_for
 from vm import Vm
 
-OTHER = "db1"
+OTHER = "reader1"
 
 
 class Shares(SharedCase):
     """Two guests: frames of the first one's are shown to the second."""
 
     hardware = Q35
-    config = {"shares": [{"buffer": "frames", "from": "guest", "to": ["db*"]}]}
+    config = {"shares": [{"buffer": "frames", "from": "guest", "to": ["reader*"]}]}
     other_vm: ClassVar[Vm]
 
     @classmethod

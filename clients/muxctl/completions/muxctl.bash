@@ -63,6 +63,7 @@ _muxctl_options() {
     'buffer cat') echo "$common --offset --length" ;;
     'buffer fill') echo "$common --offset --quiet" ;;
     'buffer notify') echo "$common --offset --length" ;;
+    'buffer wait') echo "$common --timeout" ;;
     'buffer set' | 'buffer release') echo "$common" ;;
     events) echo "$common --json --only --application" ;;
     top) echo "$common --json --once --interval" ;;
@@ -104,7 +105,7 @@ _muxctl() {
         case $current,$command in
         -*) words=$(_muxctl_options "$command") ;;
         *,) words='connect listen services wait buffer status top events vms' ;;
-        *,buffer) words='list create show cat fill notify watch set release' ;;
+        *,buffer) words='list create show cat fill notify wait watch set release' ;;
         *,connect | *,wait)
             _muxctl_names "$current" services
             return

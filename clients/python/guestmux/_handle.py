@@ -8,6 +8,7 @@ with which the descriptor comes. Then both sides write records: type, length, an
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -88,6 +89,15 @@ class Handle:
                 self._unsent = self._unsent[self.control.sock.send(self._unsent):]
             except BlockingIOError:
                 yield Need(self.control.fileno(), write=True)
+            except ConnectionError:
+                yield from self._end()
+
+    def _end(self) -> Steps[None]:
+        """The daemon has closed: what it said before has the reason."""
+        while not self._gone:
+            with contextlib.suppress(ConnectionError):
+                yield from self.next()
+        raise self._gone
 
     # --- news
 
@@ -143,7 +153,7 @@ class Handle:
                 yield Need(self.control.fileno())
                 continue
             if not piece:
-                self._gone = ConnectionResetError("the daemon closed the connection")
+                self._gone = self._gone or ConnectionResetError("the daemon closed the connection")
                 raise self._gone
             self._record += piece
 

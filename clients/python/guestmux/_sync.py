@@ -106,7 +106,10 @@ class Buffer(View):
         """The next news. `timeout` 0 does not wait. Gone when the buffer has ended: close it soon,
         since the guest waits for that for some seconds to unplug the memory. ConnectionError when
         the daemon went away, which is the same."""
-        return run(self._handle.next(), timeout)
+        try:
+            return run(self._handle.next(), timeout)
+        except TimeoutError:
+            raise TimeoutError(f"no news within {timeout:g} s") from None
 
     def __iter__(self) -> Iterator[Notice | Properties]:
         """News, up to the buffer's end."""
