@@ -213,7 +213,9 @@ int mux_share_memory(MuxBuffer *buffer, bool write)
         return -ENODEV;
     (void)g_snprintf(path, sizeof(path), "/proc/self/fd/%d", share->device->facts.fd);
     int fd = open(path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    if (fd < 0)
+        return -errno;
+    return fd;
 }
 
 void mux_share_noticed(MuxBuffer *buffer, uint64_t offset, uint64_t length)

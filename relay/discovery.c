@@ -43,8 +43,8 @@ static void take_greeting(MuxDiscovery *discovery, const char *daemon, const cha
 {
     if (discovery->daemon)
         return;
-    discovery->daemon = mux_printable(daemon, SHOWN_MAX);
-    discovery->version = mux_printable(version, SHOWN_MAX);
+    discovery->daemon = g_strdelimit(mux_printable(daemon, SHOWN_MAX), " ", '?');
+    discovery->version = g_strdelimit(mux_printable(version, SHOWN_MAX), " ", '?');
     if (strcmp(discovery->version, GUESTMUX_VERSION) != 0)
         mux_link_log(discovery->link, G_LOG_LEVEL_MESSAGE,
                      "the other end is %s %s; this is version " GUESTMUX_VERSION, discovery->daemon,

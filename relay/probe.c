@@ -56,20 +56,25 @@ struct MuxProbe {
 
 // --- the end that measures
 
+// Whether what was sent in pieces of that size was faster.
+static bool wins(const MuxProbe *probe, size_t contest)
+{
+    const Way *shared = &probe->ways[contests[contest].shared];
+    const Way *beside = &probe->ways[contests[contest].beside];
+
+    g_debug("link %s: %u bytes at once: %" G_GUINT64_FORMAT
+            " us in shared memory, %" G_GUINT64_FORMAT " us over the port",
+            probe->link->name, contests[contest].bytes, shared->best_us, beside->best_us);
+    return shared->best_us < CLEARLY(beside->best_us);
+}
+
 static void finish(MuxProbe *probe, const char *why)
 {
-    uint32_t threshold = MUX_NEVER;
+    size_t first = G_N_ELEMENTS(contests);
 
-    for (size_t i = G_N_ELEMENTS(contests); !why && i-- > 0;) {
-        const Way *shared = &probe->ways[contests[i].shared];
-        const Way *beside = &probe->ways[contests[i].beside];
-        g_debug("link %s: %u bytes at once: %" G_GUINT64_FORMAT
-                " us in shared memory, %" G_GUINT64_FORMAT " us over the port",
-                probe->link->name, contests[i].bytes, shared->best_us, beside->best_us);
-        if (shared->best_us >= CLEARLY(beside->best_us))
-            break;
-        threshold = contests[i].bytes;
-    }
+    while (!why && first > 0 && wins(probe, first - 1))
+        first--;
+    uint32_t threshold = first < G_N_ELEMENTS(contests) ? contests[first].bytes : MUX_NEVER;
     if (!why && threshold == MUX_NEVER)
         why = "it was measured to be no faster than the port";
     mux_watch_close(&probe->watch);

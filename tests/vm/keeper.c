@@ -119,8 +119,8 @@ static void map(Keeper *keeper)
         fail("mmap");
     keeper->base = base;
     // What is read-only has to stay so.
-    if (mmap(NULL, keeper->size, PROT_READ | PROT_WRITE, MAP_SHARED, keeper->memory, 0) ==
-        MAP_FAILED)
+    base = mmap(NULL, keeper->size, PROT_READ | PROT_WRITE, MAP_SHARED, keeper->memory, 0);
+    if (base == MAP_FAILED)
         printf("not writable: %s\n", strerror(errno));
 }
 
