@@ -266,7 +266,8 @@ typedef struct MuxClientBufferInfo {
     const char *state;         // "making", "ready", "going", "held" by a program of a guest
     const char *owner_side;    // "guest", "host", or the name of the VM that shares it; or NULL
     MuxClientCaller owner;     // the program that made it
-    const char *read_only_for; // "guest", "host", or NULL: programs of both sides may write
+    const char *read_only_for; // "guest", "host", or NULL: programs of both sides may write;
+                               // "both": another VM's alone do
     const char *node;          // on a host: a file that is this memory; or NULL
     const MuxClientProperty *properties;
     size_t n_properties;

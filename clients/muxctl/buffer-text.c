@@ -58,6 +58,8 @@ const char *muxctl_buffer_writers(json_object *buffer)
 {
     const char *readers = muxctl_word(buffer, "read_only_for");
 
+    if (strcmp(readers, "both") == 0) // shared from another VM
+        return "owner";
     if (strcmp(readers, "guest") == 0)
         return "host";
     return strcmp(readers, "host") == 0 ? "guest" : "both";

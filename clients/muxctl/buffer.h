@@ -86,7 +86,7 @@ char *muxctl_buffer_size(json_object *buffer);
 char *muxctl_buffer_reason(const char *reason);
 // Who owns it: "guest paint(1000)". To be freed.
 char *muxctl_buffer_owner(json_object *buffer);
-// Whose programs may write: "both", "host" or "guest".
+// Whose programs may write: "both", "host", "guest", or "owner": those of another VM.
 const char *muxctl_buffer_writers(json_object *buffer);
 // The value of a property; "" when there is none. Lent by the buffer.
 const char *muxctl_buffer_property(json_object *buffer, const char *name);
