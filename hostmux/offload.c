@@ -148,19 +148,19 @@ static void use_file(MuxOffload *offload, const char *path)
     mux_device_prove(offload->device);
 }
 
-// A region of an earlier try that the guest does not let go of. One that makes us plug another for
-// each session would have as many as QEMU has room for.
+// Both regions of an earlier try are still there: a guest that keeps them, and makes us plug others
+// for each session, would have as many as QEMU has room for.
 static bool is_held_up(const MuxOffload *offload)
 {
     const MuxVm *vm = offload->vm;
+    unsigned n = 0;
 
     for (MuxList *node = vm->devices.next; node != &vm->devices; node = node->next) {
         const MuxDevice *device = mux_container(node, MuxDevice, node);
-        if (!device->facts.buffer && !device->facts.fixed && device != vm->out.device &&
-            device != vm->in.device)
-            return true;
+        n += !device->facts.buffer && !device->facts.fixed && device != vm->out.device &&
+             device != vm->in.device;
     }
-    return false;
+    return n > 1;
 }
 
 // As large as the guest has room for: a root port without pref64-reserve= may have 2 MiB.
@@ -216,7 +216,7 @@ void mux_offload_begin(MuxOffload *offload)
         say_off(offload, "this VM's QMP is not connected");
         return;
     } else if (is_held_up(offload)) {
-        say_off(offload, "the guest has not let go of an earlier region");
+        say_off(offload, "the guest has not let go of earlier ones");
         return;
     } else {
         offload->asking = true;
