@@ -132,9 +132,10 @@ static void do_map_among_many(const Fixture *f)
     }
 }
 
+// By value: the first thread's stack may be gone.
 static void *wait_for_ever(void *ready)
 {
-    if (write(*(int *)ready, "1", 1) != 1)
+    if (write(GPOINTER_TO_INT(ready), "1", 1) != 1)
         _exit(1);
     for (;;)
         (void)pause();
@@ -157,8 +158,8 @@ static void start(Fixture *f, void (*work)(const Fixture *f), bool leave)
         close(f->device->fd); // which was inherited
         work(f);
         if (!leave)
-            (void)wait_for_ever(&ready[1]);
-        if (pthread_create(&thread, NULL, wait_for_ever, &ready[1]) != 0)
+            (void)wait_for_ever(GINT_TO_POINTER(ready[1]));
+        if (pthread_create(&thread, NULL, wait_for_ever, GINT_TO_POINTER(ready[1])) != 0)
             _exit(1);
         pthread_exit(NULL);
     }
