@@ -122,6 +122,8 @@ static void map(Keeper *keeper)
     base = mmap(NULL, keeper->size, PROT_READ | PROT_WRITE, MAP_SHARED, keeper->memory, 0);
     if (base == MAP_FAILED)
         printf("not writable: %s\n", strerror(errno));
+    else
+        (void)munmap(base, keeper->size);
 }
 
 static void close_descriptor(Keeper *keeper)
