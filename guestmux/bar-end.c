@@ -11,6 +11,7 @@
 
 #include "memory-private.h"
 #include "relay/json.h"
+#include "relay/sources.h"
 
 #define AGAIN_MS  2000
 #define MAYS_MOST 16
@@ -83,7 +84,7 @@ static void hold(MuxBar *bar, unsigned holders)
     bar->state = MUX_BAR_HELD;
     if (bar->share)
         mux_buffer_held(bar->share->buffer);
-    bar->timer = g_timeout_add(AGAIN_MS, on_again, bar);
+    bar->timer = mux_source_timeout(AGAIN_MS, on_again, bar);
 }
 
 static void on_searched(MuxSearch *search)

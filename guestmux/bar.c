@@ -15,6 +15,7 @@
 
 #include "memory-private.h"
 #include "relay/json.h"
+#include "relay/sources.h"
 
 #define BARS_MOST  (2 * MUX_BUFFERS_MOST) // a device that is going has no name any more
 #define TIME_US    (5 * G_USEC_PER_SEC)
@@ -171,7 +172,7 @@ static void look(MuxBar *bar)
     else if (never || (uint64_t)g_get_monotonic_time() >= bar->deadline_us)
         give_up(bar, error->message, never);
     else if (!bar->timer)
-        bar->timer = g_timeout_add(AGAIN_MS, on_again, bar);
+        bar->timer = mux_source_timeout(AGAIN_MS, on_again, bar);
 }
 
 static gboolean on_again(gpointer user)

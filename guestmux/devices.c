@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "pci-path.h"
+#include "relay/sources.h"
 #include "relay/watcher.h"
 
 #define SUBSYSTEM "pci"
@@ -230,7 +231,7 @@ static bool start_monitor(MuxDevices *devices)
         udev_monitor_enable_receiving(devices->monitor) < 0)
         return false;
     devices->source =
-        g_unix_fd_add(udev_monitor_get_fd(devices->monitor), G_IO_IN, on_monitor, devices);
+        mux_source_readable(udev_monitor_get_fd(devices->monitor), on_monitor, devices);
     return true;
 }
 

@@ -7,6 +7,7 @@
 // that may come after the device, so a "change" counts as an "add".
 
 #include "finder.h"
+#include "relay/sources.h"
 
 #include <gio/gio.h>
 #include <glib-unix.h>
@@ -91,8 +92,7 @@ static bool start_monitor(MuxFinder *finder)
         udev_monitor_filter_add_match_subsystem_devtype(finder->monitor, SUBSYSTEM, NULL) < 0 ||
         udev_monitor_enable_receiving(finder->monitor) < 0)
         return false;
-    finder->source =
-        g_unix_fd_add(udev_monitor_get_fd(finder->monitor), G_IO_IN, on_monitor, finder);
+    finder->source = mux_source_readable(udev_monitor_get_fd(finder->monitor), on_monitor, finder);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "holders-private.h"
+#include "relay/sources.h"
 
 #define SLICE_US 2000
 #define PAUSE_MS 4
@@ -136,7 +137,7 @@ void mux_search_start(MuxSearch *search, MuxHolders *holders, const MuxDevice *d
     search->done = done;
     mux_list_append(&holders->waiting, &search->node);
     if (!holders->source)
-        holders->source = g_timeout_add(PAUSE_MS, on_slice, holders);
+        holders->source = mux_source_timeout(PAUSE_MS, on_slice, holders);
 }
 
 void mux_search_cancel(MuxSearch *search)

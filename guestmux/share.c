@@ -13,6 +13,7 @@
 
 #include "memory-private.h"
 #include "relay/json.h"
+#include "relay/sources.h"
 
 #define CREATE_MS   10000
 #define CHANGES_MAX 8192 // bytes of changes that wait; beyond, all properties are told instead
@@ -125,7 +126,7 @@ void mux_share_create(MuxBuffer *buffer)
     MuxShare *share = mux_share_new(buffer);
     share->request = ++memory->request;
     share->named = true;
-    share->timer = g_timeout_add(CREATE_MS, on_late, share);
+    share->timer = mux_source_timeout(CREATE_MS, on_late, share);
     mux_memory_say(memory, create_line(share));
 }
 

@@ -17,6 +17,7 @@
 #include "memory-private.h"
 #include "relay/json.h"
 #include "relay/link-session.h"
+#include "relay/sources.h"
 
 #define GUEST_TIME_MS 20000 // the guest itself gives up after 5 s
 
@@ -24,7 +25,7 @@ static void set_timer(MuxDevice *device, guint ms, GSourceFunc fn)
 {
     if (device->timer)
         g_source_remove(device->timer);
-    device->timer = ms ? g_timeout_add(ms, fn, device) : 0;
+    device->timer = ms ? mux_source_timeout(ms, fn, device) : 0;
 }
 
 void mux_device_enter(MuxDevice *device, MuxDeviceState state)

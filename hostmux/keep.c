@@ -18,6 +18,7 @@
 #include "memory-private.h"
 #include "relay/json.h"
 #include "relay/notify.h"
+#include "relay/sources.h"
 
 #define FIRST_FD  3 // of those that systemd gives
 #define FDS_MAX   4096
@@ -148,7 +149,7 @@ static void drop_stored(MuxKeep *keep)
             continue;
         }
         if (!keep->again)
-            keep->again = g_timeout_add(AGAIN_MS, on_again, keep);
+            keep->again = mux_source_timeout(AGAIN_MS, on_again, keep);
         return;
     }
 }

@@ -17,6 +17,7 @@
 #include "memory-private.h"
 #include "relay/json.h"
 #include "relay/link-session.h"
+#include "relay/sources.h"
 
 #define DOUBT_MS 250  // between looks whether QEMU is gone
 #define WAIT_MS  2000 // for QMP, before the guest is told without it
@@ -186,7 +187,7 @@ static void on_qmp_down(void *user)
     vm->looked = false;
     mux_link_log(vm->link, G_LOG_LEVEL_INFO, "QMP %s is gone", vm->settings.qmp);
     if (!vm->doubt)
-        vm->doubt = g_timeout_add(DOUBT_MS, on_doubt, vm);
+        vm->doubt = mux_source_timeout(DOUBT_MS, on_doubt, vm);
 }
 
 static void on_qmp_event(void *user, const char *untrusted_name, json_object *untrusted_data)
@@ -246,7 +247,7 @@ static bool take(MuxLink *link, MuxChannel *channel)
     if (!vm->qmp || vm->looked)
         (void)on_waited(vm);
     else
-        vm->wait = g_timeout_add(WAIT_MS, on_waited, vm);
+        vm->wait = mux_source_timeout(WAIT_MS, on_waited, vm);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "relay/json.h"
+#include "relay/sources.h"
 
 #define DELETE_TIME_MS 10000 // a guest with native PCIe hotplug takes 5 s
 #define AGAIN_MS       30000
@@ -52,7 +53,7 @@ static void set_timer(MuxPlug *plug, guint ms, GSourceFunc fn)
 {
     if (plug->timer)
         g_source_remove(plug->timer);
-    plug->timer = ms ? g_timeout_add(ms, fn, plug) : 0;
+    plug->timer = ms ? mux_source_timeout(ms, fn, plug) : 0;
 }
 
 static void go_out(MuxPlug *plug)

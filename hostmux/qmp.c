@@ -15,6 +15,7 @@
 
 #include "relay/json.h"
 #include "relay/port.h"
+#include "relay/sources.h"
 
 #define LINE_MAX_BYTES   (1 << 20) // a full machine's query-pci has 100 KiB
 #define DEPTH            64        // query-pci nests with each bridge
@@ -74,7 +75,7 @@ static void set_timer(MuxQmp *qmp, guint ms, GSourceFunc fn)
 {
     if (qmp->timer)
         g_source_remove(qmp->timer);
-    qmp->timer = ms ? g_timeout_add(ms, fn, qmp) : 0;
+    qmp->timer = ms ? mux_source_timeout(ms, fn, qmp) : 0;
 }
 
 // Ends the connection at the end of the turn: not while its port is being used.

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "memory-private.h"
+#include "relay/sources.h"
 
 #define SPREAD_TIME_MS 5000 // of the 10 s that the guest waits for its buffer
 
@@ -132,7 +133,7 @@ static void go_on(MuxShare *share)
     if (!unproved(share))
         finish(share);
     else if (!share->spreading)
-        share->spreading = g_timeout_add(SPREAD_TIME_MS, on_late, share);
+        share->spreading = mux_source_timeout(SPREAD_TIME_MS, on_late, share);
 }
 
 void mux_spread_proved(MuxShare *reader)

@@ -53,6 +53,7 @@ static void give_credit_back(MuxChannel *channel)
 {
     channel->credit.limit = channel->credit.sent;
     mux_channel_want(channel, MUX_WANT_RETURN);
+    mux_channel_schedule(channel);
 }
 
 static bool count_reset(MuxChannel *channel)
@@ -144,7 +145,8 @@ int mux_channel_receive(MuxChannel *channel, MuxFrameType type, const uint8_t *p
         .size = size,
         .code = type == MUX_FRAME_RESET ? mux_get32(payload) : 0,
     };
-    mux_channel_enter(channel, next);
+    if (next != (MuxChannelState)channel->state)
+        mux_channel_enter(channel, next);
     const char *error = apply(channel, input, payload, size, ret_event);
     if (error) {
         *ret_error = error;
@@ -152,7 +154,6 @@ int mux_channel_receive(MuxChannel *channel, MuxFrameType type, const uint8_t *p
     }
     if (channel->released)
         ret_event->type = MUX_EVENT_NONE;
-    mux_channel_schedule(channel);
     mux_channel_sweep(channel);
     return 0;
 }

@@ -66,6 +66,11 @@
 // data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.
 #define MUX_FLIGHT_MAX (256 * 1024)
 
+// What a channel sends before the next one's turn: a frame, or less when many have something to
+// send, so that a round of all is one flight; but no less than this, or headers and system calls
+// would cost more than the bytes.
+#define MUX_QUANTUM_MIN 4096
+
 // A channel's window of credit grows up to this: 1 MiB covers 400 MB/s at a round trip of 2.5 ms.
 #define MUX_WINDOW_MAX (1u << 20)
 // What a new channel gets while the budget is mostly free: a request and its answer in one go.

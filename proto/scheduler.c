@@ -5,35 +5,53 @@
 // one that becomes ready goes ahead of the bulk transfers, but only for one quantum; a channel that
 // runs dry and comes back within the same round goes behind, so that coming back often wins
 // nothing.
+//
+// The more of them have something to send, the smaller is a quantum: a round of 1,000 channels with
+// whole frames would be 32 MiB, and for so long they would differ by whole frames.
 
 #include "scheduler.h"
 
 #include "limits.h"
 
-#define QUANTUM MUX_PAYLOAD_MAX
+static uint32_t quantum(const MuxScheduler *scheduler)
+{
+    uint32_t bytes = scheduler->count > 0 ? MUX_FLIGHT_MAX / scheduler->count : MUX_PAYLOAD_MAX;
+
+    if (bytes > MUX_PAYLOAD_MAX)
+        return MUX_PAYLOAD_MAX;
+    return bytes > MUX_QUANTUM_MIN ? bytes : MUX_QUANTUM_MIN;
+}
 
 void mux_scheduler_init(MuxScheduler *scheduler)
 {
     mux_list_init(&scheduler->fresh);
     mux_list_init(&scheduler->waiting);
     scheduler->sent = 0;
+    scheduler->count = 0;
 }
 
 void mux_share_init(MuxShare *share)
 {
     mux_list_init(&share->node);
-    share->deficit = QUANTUM;
+    share->deficit = MUX_PAYLOAD_MAX;
     share->left = 0;
     share->held = false;
 }
 
-// While it had nothing to send the others had those turns, or did not want them.
+// While it had nothing to send the others had those turns, or did not want them. When they have
+// had a round of them, it has its next quantum.
 static void forgive(const MuxScheduler *scheduler, MuxShare *share)
 {
     uint64_t since = scheduler->sent - share->left;
+    uint64_t debt = share->deficit < 0 ? (uint64_t)-share->deficit : 0;
+    uint32_t next = quantum(scheduler);
 
-    if (share->deficit < 0)
-        share->deficit = since < (uint64_t)-share->deficit ? share->deficit + (int32_t)since : 0;
+    if (since < debt)
+        share->deficit += (int32_t)since;
+    else if (since - debt >= (uint64_t)next * (scheduler->count + 1))
+        share->deficit = share->deficit > (int32_t)next ? share->deficit : (int32_t)next;
+    else if (debt > 0)
+        share->deficit = 0;
 }
 
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
@@ -45,22 +63,25 @@ void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
     bool quiet = share->deficit > 0 && !share->held;
     mux_list_append(quiet ? &scheduler->fresh : &scheduler->waiting, &share->node);
     share->held = false;
+    scheduler->count++;
 }
 
-static void take_out(const MuxScheduler *scheduler, MuxShare *share, bool held)
+static void take_out(MuxScheduler *scheduler, MuxShare *share, bool held)
 {
-    if (!mux_list_empty(&share->node))
+    if (!mux_list_empty(&share->node)) {
         share->left = scheduler->sent;
+        scheduler->count--;
+    }
     mux_list_remove(&share->node);
     share->held = held;
 }
 
-void mux_scheduler_remove(const MuxScheduler *scheduler, MuxShare *share)
+void mux_scheduler_remove(MuxScheduler *scheduler, MuxShare *share)
 {
     take_out(scheduler, share, false);
 }
 
-void mux_scheduler_hold(const MuxScheduler *scheduler, MuxShare *share)
+void mux_scheduler_hold(MuxScheduler *scheduler, MuxShare *share)
 {
     take_out(scheduler, share, true);
 }
@@ -73,12 +94,18 @@ MuxShare *mux_scheduler_next(MuxScheduler *scheduler)
            (first = mux_list_first(&scheduler->waiting))) {
         MuxShare *share = mux_container(first, MuxShare, node);
         if (share->deficit <= 0)
-            share->deficit += QUANTUM;
+            share->deficit += (int32_t)quantum(scheduler);
         if (share->deficit > 0)
             return share;
         mux_list_append(&scheduler->waiting, first); // this turn it has had already
     }
     return NULL;
+}
+
+uint32_t mux_scheduler_turn(const MuxScheduler *scheduler, const MuxShare *share)
+{
+    uint32_t least = quantum(scheduler);
+    return share->deficit > (int32_t)least ? (uint32_t)share->deficit : least;
 }
 
 void mux_scheduler_sent(MuxScheduler *scheduler, MuxShare *share, uint32_t n)

@@ -13,6 +13,7 @@ typedef struct MuxScheduler {
     MuxList fresh;   // became ready since they last ran dry, and have not used up a first quantum
     MuxList waiting; // everybody else with something to send
     uint64_t sent;   // bytes, by all
+    uint32_t count;  // in both lists
 } MuxScheduler;
 
 typedef struct MuxShare {
@@ -29,10 +30,13 @@ void mux_share_init(MuxShare *share);
 // It has something to send. No effect when it is queued already.
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share);
 // It has nothing to send. No effect when it is not queued.
-void mux_scheduler_remove(const MuxScheduler *scheduler, MuxShare *share);
+void mux_scheduler_remove(MuxScheduler *scheduler, MuxShare *share);
 // It has something to send, and must not for now. It is no quiet one when it comes back.
-void mux_scheduler_hold(const MuxScheduler *scheduler, MuxShare *share);
+void mux_scheduler_hold(MuxScheduler *scheduler, MuxShare *share);
 // Whose turn it is; NULL when nobody has anything to send. Its deficit is above 0.
 MuxShare *mux_scheduler_next(MuxScheduler *scheduler);
+// How many bytes it may send in its turn: no less than a quantum, or what is left of one would make
+// a small frame.
+uint32_t mux_scheduler_turn(const MuxScheduler *scheduler, const MuxShare *share);
 // It sent `n` bytes. More than its deficit is taken from its next turns.
 void mux_scheduler_sent(MuxScheduler *scheduler, MuxShare *share, uint32_t n);

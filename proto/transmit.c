@@ -161,11 +161,23 @@ static MuxChannel *first_of(const MuxList *list)
     return first ? mux_container(first, MuxChannel, control) : NULL;
 }
 
+// Most often there is nothing.
+static bool anything_to_say(const MuxSession *session)
+{
+    const MuxLiveness *live = &session->liveness;
+
+    return session->state != MUX_SESSION_UP || session->want_hello || live->want_ping ||
+           live->want_pong || session->received - session->acked >= MUX_ACK_EVERY ||
+           session->in.giving > 0 || !mux_list_empty(&session->notices) ||
+           !mux_list_empty(&session->urgent) || !mux_list_empty(&session->resets) ||
+           !mux_list_empty(&session->opens);
+}
+
 void mux_transmit_control(MuxSession *session)
 {
     MuxChannel *channel;
 
-    if (!mux_handshake_send(session))
+    if (!anything_to_say(session) || !mux_handshake_send(session))
         return;
     put_session_frames(session);
     while ((channel = first_of(&session->urgent)) && put_all(channel)) {
@@ -200,7 +212,8 @@ bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
     MuxChannel *channel = mux_container(share, MuxChannel, share);
     if (mux_references_turn(session, channel, ret_turn))
         return true;
-    size_t size = least(least(room, (uint64_t)share->deficit), mux_credit_left(&channel->credit));
+    size_t size = least(least(room, mux_scheduler_turn(&session->scheduler, share)),
+                        mux_credit_left(&channel->credit));
     if (channel->most)
         size = least(size, channel->most);
     *ret_turn = (MuxTurn){channel, channel->user, mux_output_payload(&session->output), size,

@@ -22,6 +22,7 @@
 #include "open.h"
 #include "peer.h"
 #include "proto/bucket.h"
+#include "sources.h"
 
 #define VISITORS_MAX   4096
 #define OF_ONE_USER    1024
@@ -193,7 +194,7 @@ static void add_visitor(void *user, int fd)
         return;
     }
     if (!apps->timer)
-        apps->timer = g_timeout_add_seconds(1, on_timer, apps);
+        apps->timer = mux_source_timeout(1000, on_timer, apps);
 }
 
 static int open_reserve(void)

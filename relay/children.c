@@ -19,9 +19,10 @@
 
 #include "process.h"
 #include "services-private.h"
+#include "sources.h"
 
-#define KILL_SECONDS 5   // from SIGTERM to SIGKILL
-#define END_MS       500 // the same when the daemon ends
+#define KILL_MS 5000 // from SIGTERM to SIGKILL
+#define END_MS  500  // the same when the daemon ends
 
 struct MuxChild {
     MuxList node;
@@ -87,7 +88,7 @@ static MuxChild *child_new(MuxServices *services, MuxService *service, MuxUse *u
     use->children++;
     mux_list_init(&child->node);
     mux_list_append(&services->children, &child->node);
-    child->source = g_child_watch_add(pid, on_child_exit, child);
+    child->source = mux_source_child(pid, on_child_exit, child);
     return child;
 }
 
@@ -152,7 +153,7 @@ void mux_child_leave(MuxChild *child, bool ask)
         return;
     child->asked = true;
     signal_group(child, SIGTERM);
-    child->killer = g_timeout_add_seconds(KILL_SECONDS, on_kill, child);
+    child->killer = mux_source_timeout(KILL_MS, on_kill, child);
 }
 
 // True when all have ended; they were reaped by that.

@@ -201,7 +201,7 @@ static gboolean on_term(gpointer user)
 
     g_message("stopping");
     mux_notify("STOPPING=1");
-    g_main_loop_quit(daemon->main);
+    mux_loop_quit(daemon->relay.loop);
     return G_SOURCE_CONTINUE;
 }
 
@@ -298,11 +298,9 @@ static void serve(MuxDaemon *daemon)
                        g_unix_signal_add(SIGINT, on_term, daemon),
                        g_unix_signal_add(SIGHUP, on_hup, daemon)};
 
-    daemon->main = g_main_loop_new(NULL, FALSE);
     g_message("ready on %s", daemon->socket);
     mux_notify("READY=1");
-    g_main_loop_run(daemon->main);
-    g_main_loop_unref(daemon->main);
+    mux_loop_run(daemon->relay.loop);
     for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
         g_source_remove(signals[i]);
 }

@@ -39,7 +39,6 @@ struct MuxDaemon {
     const MuxDaemonKind *kind;
     MuxRelay relay;
     void *user;
-    GMainLoop *main;
     char *socket, *config, *services; // as in force; the command line's win
     MuxAccess access;                 // to the socket
     MuxExposes *exposes;

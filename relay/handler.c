@@ -20,6 +20,7 @@
 #include "preamble.h"
 #include "probe.h"
 #include "proto/limits.h"
+#include "sources.h"
 
 #define BUSY_RETRY_MS 20
 #define DEAF_RETRY_MS 100 // a registrant that does not read
@@ -179,7 +180,7 @@ static void try_connect(MuxJoint *joint)
 
     joint->tcp = service->kind == MUX_SERVICE_CONNECT && service->address.tcp;
     if (r == MUX_CONNECT_BUSY)
-        joint->retry = g_timeout_add(
+        joint->retry = mux_source_timeout(
             service->kind == MUX_SERVICE_ACCEPT ? DEAF_RETRY_MS : BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
         refuse(joint, failure_code(r),

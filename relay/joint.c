@@ -156,6 +156,18 @@ static size_t write_pieces(MuxJoint *joint, const struct iovec *pieces, size_t n
     return 0;
 }
 
+// Its reader takes what comes, but not all at once: the less often he and we have to take turns,
+// and the less is copied to wait, the better. The kernel makes it no larger than net.core.wmem_max
+// allows. Not before he has read: a reader who never does should not hold more than a little.
+static void make_room(MuxJoint *joint)
+{
+    static const int size = 1 << 20;
+
+    if (!joint->roomy)
+        (void)setsockopt(joint->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    joint->roomy = true;
+}
+
 static void flush_backlog(MuxJoint *joint)
 {
     struct iovec pieces[PIECES];
@@ -167,6 +179,7 @@ static void flush_backlog(MuxJoint *joint)
             return;
         mux_backlog_drop(&joint->backlog, written);
         consumed(joint, written);
+        make_room(joint);
     }
     if (joint->fin && !joint->deaf)
         (void)shutdown(joint->watch.fd, SHUT_WR);
@@ -186,24 +199,12 @@ static void keep(MuxJoint *joint, const struct iovec *piece, uint64_t slot, size
         mux_backlog_append(&joint->backlog, rest, size);
 }
 
-// What comes in slots comes in large pieces: the less often the reader and we have to take turns,
-// the better. The kernel makes it no larger than net.core.wmem_max allows.
-static void make_room(MuxJoint *joint)
-{
-    static const int size = 1 << 20;
-
-    joint->roomy = true;
-    (void)setsockopt(joint->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-}
-
 void mux_joint_data(MuxJoint *joint, const struct iovec *pieces, const uint64_t *slots, size_t n)
 {
     size_t written = 0, size = 0;
 
     for (size_t i = 0; i < n; i++)
         size += pieces[i].iov_len;
-    if (slots[0] && !joint->roomy)
-        make_room(joint);
     if (!joint->deaf && joint->backlog.size == 0)
         written = write_pieces(joint, pieces, n);
     if (joint->deaf)

@@ -16,6 +16,7 @@
 
 #include "joint.h"
 #include "json.h"
+#include "sources.h"
 
 #define LINE_MAX_BYTES   32768 // 4 KiB of which each byte is six in JSON, and the rest
 #define LINES_BURST      4096
@@ -62,7 +63,7 @@ static gboolean on_pause_over(gpointer user);
 static void make_pause(MuxLines *lines)
 {
     mux_watch_want(&lines->watch, lines->watch.wanted & EPOLLOUT);
-    lines->pause = g_timeout_add(PAUSE_MS, on_pause_over, lines);
+    lines->pause = mux_source_timeout(PAUSE_MS, on_pause_over, lines);
 }
 
 // False when the channel has ended.

@@ -23,6 +23,7 @@
 #include "proto/limits.h"
 #include "regions.h"
 #include "remotes.h"
+#include "sources.h"
 
 #define SPAWNS_BURST      256
 #define SPAWNS_PER_SECOND 200
@@ -123,9 +124,11 @@ static void on_event(MuxLink *link, const MuxEvent *event)
 
 static void drain_events(MuxLink *link)
 {
-    Gather gather = {0};
+    Gather gather; // not all of it is set to zero for one message
     MuxEvent event;
 
+    gather.joint = NULL;
+    gather.n = 0;
     while (mux_session_next_event(link->session, &event)) {
         if (event.type == MUX_EVENT_DATA) {
             gather_data(&gather, &event);
@@ -310,7 +313,7 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     mux_job_init(&link->pump, on_pump);
     link->timer = g_source_new(&timer_functions, sizeof(GSource));
     g_source_set_callback(link->timer, NULL, link, NULL);
-    g_source_attach(link->timer, NULL);
+    mux_source_attach(link->timer);
     MuxLimits limits = relay->limits;
     // The daemon's own channels come on top of those that are configured.
     limits.channels = (limits.channels ? limits.channels : MUX_CHANNELS_DEFAULT) + OWN_CHANNELS;

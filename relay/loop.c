@@ -9,26 +9,18 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <glib.h>
 #include <unistd.h>
 
-#define EVENTS_A_TURN 256
+#include "loop-private.h"
 
-struct MuxLoop {
-    GSource *source;
-    void *tag; // of the epoll descriptor in the source
-    int epoll;
-    uint64_t now_us;
-    MuxList ready; // watches with (ready & wanted) != 0
-    MuxList jobs;
-};
+#define EVENTS_A_TURN 256
 
 typedef struct LoopSource {
     GSource source;
     MuxLoop *loop;
 } LoopSource;
 
-static bool busy(const MuxLoop *loop)
+bool mux_loop_busy(const MuxLoop *loop)
 {
     return !mux_list_empty(&loop->ready) || !mux_list_empty(&loop->jobs);
 }
@@ -36,13 +28,13 @@ static bool busy(const MuxLoop *loop)
 static gboolean source_prepare(GSource *source, gint *timeout)
 {
     *timeout = -1;
-    return busy(((LoopSource *)source)->loop);
+    return mux_loop_busy(((LoopSource *)source)->loop);
 }
 
 static gboolean source_check(GSource *source)
 {
     MuxLoop *loop = ((LoopSource *)source)->loop;
-    return busy(loop) || g_source_query_unix_fd(source, loop->tag) != 0;
+    return mux_loop_busy(loop) || g_source_query_unix_fd(source, loop->tag) != 0;
 }
 
 static void queue_if_due(MuxWatch *watch)
@@ -66,13 +58,18 @@ static void ask_for_output(MuxWatch *watch, bool output)
     g_assert_no_errno(epoll_ctl(watch->loop->epoll, EPOLL_CTL_MOD, watch->fd, &event));
 }
 
-static void collect(MuxLoop *loop)
+static void collect(MuxLoop *loop, int timeout_ms)
 {
     struct epoll_event events[EVENTS_A_TURN];
-    int n = epoll_wait(loop->epoll, events, EVENTS_A_TURN, 0);
+    int n = epoll_wait(loop->epoll, events, EVENTS_A_TURN, timeout_ms);
 
+    loop->now_us = (uint64_t)g_get_monotonic_time();
     for (int i = 0; i < n; i++) {
         MuxWatch *watch = events[i].data.ptr;
+        if (!watch) {
+            loop->glib_due = true;
+            continue;
+        }
         watch->ready |= events[i].events;
         if (events[i].events & EPOLLOUT && !(watch->wanted & EPOLLOUT))
             ask_for_output(watch, false);
@@ -110,16 +107,18 @@ static void run_jobs(MuxLoop *loop)
     }
 }
 
-static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+void mux_loop_turn(MuxLoop *loop, int timeout_ms)
 {
-    MuxLoop *loop = ((LoopSource *)source)->loop;
-
-    (void)callback;
-    (void)data;
-    loop->now_us = (uint64_t)g_get_monotonic_time();
-    collect(loop);
+    collect(loop, timeout_ms);
     call_ready(loop);
     run_jobs(loop);
+}
+
+static gboolean source_dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    (void)callback;
+    (void)data;
+    mux_loop_turn(((LoopSource *)source)->loop, 0);
     return G_SOURCE_CONTINUE;
 }
 

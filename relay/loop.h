@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// The data path's event loop: one epoll descriptor behind one GSource, edge-triggered.
+// The data path's event loop: one epoll descriptor, edge-triggered. A daemon runs it by
+// mux_loop_run(), which lets GLib have its turn when one of its sources has something to do; for
+// those who run GLib's main loop, it is a GSource as well.
 //
 // A descriptor is put into epoll once. What the kernel reported is kept in `ready` until the owner
 // ran into EAGAIN and says so; what the owner would act on is in `wanted`. While both have a bit in
@@ -40,6 +42,11 @@ struct MuxJob {
 // Attaches itself to the thread's default main context. 0 or a negative errno.
 int mux_loop_new(MuxLoop **ret_loop);
 MuxLoop *mux_loop_free(MuxLoop *loop);
+
+// Runs this and the default main context until mux_loop_quit(). Sources that are added to GLib
+// while it runs have to be added by the functions of sources.h, or it may not know of them.
+void mux_loop_run(MuxLoop *loop);
+void mux_loop_quit(MuxLoop *loop);
 
 // The time of this turn, in microseconds of g_get_monotonic_time().
 uint64_t mux_loop_now(const MuxLoop *loop);

@@ -20,6 +20,7 @@
 #include "address.h"
 #include "listener.h"
 #include "pass.h"
+#include "sources.h"
 
 #define RETRY_MS 250 // one connect() on a path that is not there costs microseconds
 
@@ -65,7 +66,7 @@ static void retry_later(MuxPort *port, const char *detail)
         g_info("%s %s: %s", port->what, mux_port_spec(port), detail);
     }
     if (!port->retry && port->path)
-        port->retry = g_timeout_add(RETRY_MS, on_retry, port);
+        port->retry = mux_source_timeout(RETRY_MS, on_retry, port);
 }
 
 static void set_detail(MuxPort *port, const char *detail)
@@ -247,7 +248,7 @@ MuxPort *mux_port_new(MuxLoop *loop, const char *what, const char *spec,
     if (listen)
         set_detail(port, "nobody has connected");
     if (!listen && spec)
-        port->retry = g_idle_add(on_retry, port);
+        port->retry = mux_source_idle(on_retry, port);
     return port;
 }
 
@@ -299,8 +300,14 @@ size_t mux_port_read(MuxPort *port, void *base, size_t size)
         return 0;
 
     ssize_t n = read(port->watch.fd, base, size);
-    if (n > 0)
+    if (n > 0) {
+        // A device gives one of its buffers a read, whatever is there. A socket that gives less
+        // than was asked for is empty, unless its end is behind that.
+        if (port->kind != PORT_DEVICE && (size_t)n < size &&
+            !(port->watch.ready & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+            mux_watch_drained(&port->watch, EPOLLIN);
         return (size_t)n;
+    }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         mux_watch_drained(&port->watch, EPOLLIN);
     else if (port->kind != PORT_DEVICE)

@@ -19,6 +19,7 @@
 #include "joint.h"
 #include "proto/bytes.h"
 #include "regions.h"
+#include "sources.h"
 
 #define RUN_BYTES 524288
 #define ROUNDS    7 // and one to warm up: windows grow
@@ -191,7 +192,7 @@ MuxProbe *mux_probe_new(MuxLink *link)
         return probe;
     }
     probe->joint->known = &probe->joint;
-    probe->timer = g_timeout_add(TIME_MS, on_time, probe);
+    probe->timer = mux_source_timeout(TIME_MS, on_time, probe);
     start_run(probe);
     return probe;
 }

@@ -10,6 +10,7 @@
 // no more than that many looks a second.
 
 #include "watcher.h"
+#include "sources.h"
 
 #include <errno.h>
 #include <glib.h>
@@ -244,7 +245,7 @@ static void on_events(MuxWatch *watch)
     (void)take_events(watcher, &matters_now);
     mux_watch_want(watch, 0);
     if (!watcher->pause)
-        watcher->pause = g_timeout_add(PAUSE_MS, on_pause_over, watcher);
+        watcher->pause = mux_source_timeout(PAUSE_MS, on_pause_over, watcher);
 }
 
 // --- its life

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "relay/sources.h"
+
 #define HANDLES_MAX         1024 // each is a descriptor and some hundred bytes
 #define OF_ONE_USER         256
 #define TIME_US             (10 * G_USEC_PER_SEC)
@@ -74,7 +76,7 @@ void mux_handle_enter(MuxHandle *handle, MuxHandleState state)
     handle->state = state;
     handle->since_us = (uint64_t)g_get_monotonic_time();
     if (time_of(handle) && !handles->timer)
-        handles->timer = g_timeout_add_seconds(1, on_timer, handles);
+        handles->timer = mux_source_timeout(1000, on_timer, handles);
 }
 
 // --- beginning and end

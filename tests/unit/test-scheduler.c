@@ -190,6 +190,64 @@ static void test_fair(void)
         g_assert_cmpuint(ABS((int64_t)(senders[i].sent - senders[0].sent)), <=, QUANTUM);
 }
 
+// With a thousand, a round is no longer than it has to be: after three whole frames each, they do
+// not differ by whole frames. Those with little at once run dry at each turn, as sockets do, and
+// come back after a while.
+static void test_many_are_fair(void)
+{
+    enum { N = 1000 };
+    static Sender senders[N];
+    MuxScheduler scheduler;
+    Sender *dry[64] = {NULL};
+    senders_init(senders, N, &scheduler);
+    for (unsigned i = 0; i < N; i++)
+        senders[i].write = 256u << i % 8;
+    for (uint64_t n = 0; scheduler.sent < 100ull * 1000 * N; n++) {
+        Sender **place = &dry[n % G_N_ELEMENTS(dry)], *sender;
+        if (*place)
+            mux_scheduler_add(&scheduler, &(*place)->share);
+        sender = *place = next(&scheduler);
+        uint32_t bytes = MIN(sender->write, mux_scheduler_turn(&scheduler, &sender->share));
+        mux_scheduler_sent(&scheduler, &sender->share, bytes);
+        mux_scheduler_remove(&scheduler, &sender->share);
+        sender->sent += bytes;
+    }
+    g_assert_cmpfloat(jain(senders, N), >=, 0.99);
+}
+
+// What a small frame leaves of a quantum does not make another small one.
+static void test_no_crumbs(void)
+{
+    Sender senders[2];
+    MuxScheduler scheduler;
+    senders_init(senders, 2, &scheduler);
+    for (unsigned i = 0; i < 100; i++) {
+        Sender *sender = next(&scheduler);
+        g_assert_cmpuint(mux_scheduler_turn(&scheduler, &sender->share), ==, QUANTUM);
+        mux_scheduler_sent(&scheduler, &sender->share, i % 3 == 0 ? 64 : QUANTUM);
+    }
+}
+
+// Who was quiet while the others had a round goes ahead of them again, whatever he had left.
+static void test_quiet_again(void)
+{
+    Sender senders[3];
+    MuxScheduler scheduler;
+    senders_init(senders, 3, &scheduler);
+    for (unsigned i = 0; i < 3; i++)
+        turn(&scheduler); // now all wait
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    for (unsigned i = 0; i < 2; i++)
+        turn(&scheduler);
+    mux_scheduler_add(&scheduler, &senders[0].share);
+    g_assert_true(next(&scheduler) != &senders[0]); // not a round yet
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    for (unsigned i = 0; i < 3; i++)
+        turn(&scheduler);
+    mux_scheduler_add(&scheduler, &senders[0].share);
+    g_assert_true(next(&scheduler) == &senders[0]);
+}
+
 #define SLOT MUX_SLOT_MAX
 
 // Who sends a whole slot in one turn waits until the others have had as much.
@@ -274,6 +332,9 @@ int main(int argc, char **argv)
     g_test_add_func("/scheduler/no-gain-by-parts", test_no_gain_by_parts);
     g_test_add_func("/scheduler/held", test_held);
     g_test_add_func("/scheduler/fair", test_fair);
+    g_test_add_func("/scheduler/many-are-fair", test_many_are_fair);
+    g_test_add_func("/scheduler/no-crumbs", test_no_crumbs);
+    g_test_add_func("/scheduler/quiet-again", test_quiet_again);
     g_test_add_func("/scheduler/debt", test_debt);
     g_test_add_func("/scheduler/debt-shares", test_debt_shares);
     g_test_add_func("/scheduler/debt-alone", test_debt_alone);
