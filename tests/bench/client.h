@@ -16,6 +16,8 @@ typedef struct ClientOptions {
     uint64_t bytes;
     size_t block; // bytes of a write, or of a piece
     bool touch;
+    size_t at_once;   // connections that are opened
+    const char *name; // that is written first on each of these, or NULL
     MemoryPlace place;
 } ClientOptions;
 
