@@ -26,7 +26,7 @@ import in_vm  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
-#: Each has NAMES, TABLES, GOALS, ERRORS, and run().
+#: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
 PARTS = {"vm": in_vm}
 
 
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for contender in figures.contenders():
             print(f"{contender}: {part.NAMES[contender]}")
         print(about["notes"], flush=True)
-        report[name] = figures.medians()
+        report[name] = figures.medians(part.METRICS)
         report.setdefault("ratios", {})[name] = figures.ratios(part.GOALS)
         report.setdefault("samples", {})[name] = figures.all_samples()
         report.setdefault("about", {})[name] = about | {"contenders": part.NAMES}

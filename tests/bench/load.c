@@ -6,10 +6,12 @@
 // load [-n COUNT] [-c AT_ONCE] [-p NAME] [-s SIZE] opens SOCKET
 //                                                    how many connections a second, each made, used
 //                                                    for one message and closed
+// load [-b BYTES] [-w BLOCK] memcpy                  how fast memory is copied
 //
 // WHAT: rtt; source, sink (from the server, to it); loaded-source, loaded-sink (rtt beside these);
-// bulk-source, bulk-sink; notices. CONNECTION: a descriptor that was inherited; for loaded two, by
-// a comma; or "pair", a socket pair whose server is a process of this machine.
+// bulk-source, bulk-sink, and loaded- before these; notices. CONNECTION: a descriptor that was
+// inherited; for loaded two, by a comma; or "pair", a socket pair whose server is a process of this
+// machine.
 
 #include <err.h>
 #include <signal.h>
@@ -22,6 +24,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "copy.h"
 #include "opens.h"
 #include "server.h"
 #include "stream.h"
@@ -31,7 +34,8 @@ static void usage(void)
     (void)fprintf(stderr, "usage: load serve listen|device PATH\n"
                           "       load [-n ROUNDS] [-s SIZE] [-b BYTES] [-w BLOCK] [-t]\n"
                           "            [-k SOCKET] [-l VM] WHAT FD[,FD]|pair\n"
-                          "       load [-n COUNT] [-c AT_ONCE] [-p NAME] [-s SIZE] opens SOCKET\n");
+                          "       load [-n COUNT] [-c AT_ONCE] [-p NAME] [-s SIZE] opens SOCKET\n"
+                          "       load [-b BYTES] [-w BLOCK] memcpy\n");
     exit(2);
 }
 
@@ -61,6 +65,26 @@ static int make_pair(void)
     return fds[0];
 }
 
+static void measure_loaded(const char *what, const char *connection, const ClientOptions *options)
+{
+    static const struct {
+        const char *name;
+        bool to_server, bulk;
+    } kinds[] = {{"loaded-source", false, false},
+                 {"loaded-sink", true, false},
+                 {"loaded-bulk-source", false, true},
+                 {"loaded-bulk-sink", true, true}};
+    const char *comma = strchr(connection, ',');
+
+    for (size_t i = 0; comma && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i].name, what) == 0) {
+            client_loaded(atoi(connection), atoi(comma + 1), kinds[i].to_server, kinds[i].bulk,
+                          options);
+            return;
+        }
+    usage();
+}
+
 static void measure(const char *what, const char *connection, const ClientOptions *options)
 {
     static const struct {
@@ -72,7 +96,6 @@ static void measure(const char *what, const char *connection, const ClientOption
                  {"bulk-source", client_bulk_source},
                  {"bulk-sink", client_bulk_sink},
                  {"notices", client_notices}};
-    const char *comma = strchr(connection, ',');
     bool pair = strcmp(connection, "pair") == 0;
     int fd = pair ? make_pair() : atoi(connection);
 
@@ -84,9 +107,7 @@ static void measure(const char *what, const char *connection, const ClientOption
             kinds[i].run(fd, options);
             return;
         }
-    if (!comma || (strcmp(what, "loaded-source") != 0 && strcmp(what, "loaded-sink") != 0))
-        usage();
-    client_loaded(fd, atoi(comma + 1), strcmp(what, "loaded-sink") == 0, options);
+    measure_loaded(what, connection, options);
 }
 
 static ClientOptions parse_options(int argc, char **argv)
@@ -144,6 +165,8 @@ int main(int argc, char **argv)
         server_device(argv[2]);
     else if (argc == 2 && strcmp(argv[0], "opens") == 0)
         opens_run(argv[1], options.name, options.rounds, options.at_once, options.size);
+    else if (argc == 1 && strcmp(argv[0], "memcpy") == 0)
+        copy_run(options.bytes, options.block);
     else if (argc == 2)
         measure(argv[0], argv[1], &options);
     else

@@ -47,10 +47,10 @@ static bool serve(int fd, const ServerRequest *request)
     case SERVER_SOURCE:
         return send_blocks(fd, &blocks) > 0;
     case SERVER_BULK_SINK:
-        (void)memory_take(fd, &here, &bytes);
-        return false;
     case SERVER_BULK_SOURCE:
-        (void)memory_send(fd, &here, request->size, request->count);
+        blocks.stop = -1; // what comes on the connection is libmuxclient's
+        (void)(request->task == SERVER_BULK_SINK ? memory_take : memory_send)(fd, &here, &blocks,
+                                                                              &bytes);
         return false;
     case SERVER_ONCE:
         return request->size <= SERVER_ONCE_MAX && exchange(fd, request->size);

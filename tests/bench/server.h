@@ -14,7 +14,7 @@ typedef enum ServerTask {
     SERVER_ECHO = 1, // messages of `size` bytes, up to one whose first is 1
     SERVER_SINK,     // takes blocks up to the last; answers with a byte
     SERVER_SOURCE,   // sends `count` blocks; with 0 until a byte comes
-    // The connection is a bulk stream's channel from now on.
+    // The connection is a bulk stream's channel from now on; with 0 until the other end goes.
     SERVER_BULK_SINK,
     SERVER_BULK_SOURCE,
     SERVER_ONCE,    // one message of `size` bytes, which comes back
