@@ -29,8 +29,9 @@ void copy_run(uint64_t bytes, size_t block)
     double took = seconds() - begin;
     if (memcmp(from, to, block) != 0) // so that no copying is left out
         errx(1, "the copy is another");
-    (void)printf("{\"bytes\": %llu, \"seconds\": %.6f, \"MBps\": %.1f}\n",
-                 (unsigned long long)(n * block), took, (double)(n * block) / took / 1e6);
+    unsigned long long copied = n * block;
+    (void)printf("{\"bytes\": %llu, \"seconds\": %.6f, \"MBps\": %.1f}\n", copied, took,
+                 (double)copied / took / 1e6);
     free(from);
     free(to);
 }

@@ -18,8 +18,10 @@ from measure import take_turns
 from qmp import QmpError
 from setting import Setting
 from vm import VmError, find_accelerator
-from vm_goals import GOALS as GOALS
+from vm_goals import GOALS
 from vm_rounds import Rounds
+
+__all__ = ["ERRORS", "GOALS", "METRICS", "NAMES", "TABLES", "run"]
 
 #: What a guest can fail with.
 ERRORS = (ImageError, QmpError, VmError)
@@ -37,6 +39,7 @@ NAMES = {
     "socat": "socat on both ends, as it comes; a port for each connection",
     "socat_64k": "the same with a buffer of 64 KiB instead of 8",
     "yamux": "a relay of our own over hashicorp's yamux on both ends, in Go; one port for all",
+    "yamux_1M": "the same with windows of 1 MiB instead of yamux's own 256 KiB",
 }
 #: Metrics that the JSON file has for each contender, null where there is none …
 METRICS = ("rtt_p50_us", "rtt_p99_us", "g2h_MBps", "h2g_MBps", "loaded_rtt_p99_us", "opens_per_s")
@@ -109,7 +112,7 @@ def run(
         setting = Setting(stack, wanted)
         figures = take_turns(Rounds(setting).all(), repetitions, say)
         memory = setting.memory()
-        commands = {name: one.commands for name, one in setting.contenders.items()}
+        commands = setting.commands()
         notes = [NOTES, *([used(memory)] if memory else []), shown(commands)]
         about = {
             "title": f"In a guest with one processor under {accelerator}",

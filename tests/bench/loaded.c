@@ -15,7 +15,7 @@
 #include "stream.h"
 
 // A measurement ends after so many seconds, if its rounds take longer.
-#define LOADED_S 3.0
+#define LOADED_S 2.0
 // Bytes, after which the other connection counts as busy.
 #define FLOWING ((size_t)8 << 20)
 

@@ -74,12 +74,13 @@ class Peers:
             )
         return Contender(found, commands=commands)
 
-    def yamux(self, name: str = "yamux") -> Contender:
+    def yamux(self, name: str, *options: str) -> Contender:
         """Streams of one session, so both connections have one port."""
         path, device = self._plug(f"org.bench.{name}")
         here = self._folder / f"{name}.sock"
-        host = self._on_host(f"{YAMUX} listen {here} unix:{path}", here)
-        guest = self._in_guest(f"yamux-relay connect {self._served} {device}")
+        words = " ".join([YAMUX.name, *options])
+        host = self._on_host(f"{YAMUX.parent}/{words} listen {here} unix:{path}", here)
+        guest = self._in_guest(f"{words} connect {self._served} {device}")
         found = [self._connect(here) for _ in range(2)]
         return Contender(found, here, commands={"host": [host], "guest": [guest]})
 

@@ -38,6 +38,7 @@ class Setting:
         self.wanted = wanted
         self._stack = stack
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guestmux-bench-")))
+        self._folder = folder
         self.regions = [self._region(folder, name) for name in ("out", "in")]
         extra = [word for region in self.regions for word in self._device(region)]
         self.vm = stack.enter_context(
@@ -98,10 +99,24 @@ class Setting:
             "raw": self.peers.raw,
             "socat": partial(self.peers.socat, "socat"),
             "socat_64k": partial(self.peers.socat, "socat_64k", "-b", "65536"),
-            "yamux": self.peers.yamux,
+            "yamux": partial(self.peers.yamux, "yamux"),
+            "yamux_1M": partial(self.peers.yamux, "yamux_1M", "-w", str(1 << 20)),
             **{name: partial(self._channels, link) for name, link in LINKS.items()},
         }
         return {name: make[name]() for name in self.wanted if name in make}
+
+    def commands(self) -> dict[str, dict[str, list[str]]]:
+        """What was run for each contender, without the names of temporary folders."""
+
+        def short(command: str) -> str:
+            for folder in (self._folder, self.vm.folder):
+                command = command.replace(f"{folder}/", "")
+            return command
+
+        return {
+            name: {side: [short(one) for one in found] for side, found in made.commands.items()}
+            for name, made in self.contenders.items()
+        }
 
     def _channels(self, link: str) -> Contender:
         """Channels that stay: each measurement on one finds the window that it has."""

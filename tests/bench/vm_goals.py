@@ -27,11 +27,13 @@ GOALS = [
     ),
     *(
         _at_least("guestmux", "g2h_MBps", to, ratio)
-        for to, ratio in (("raw", 0.6), ("socat", 1.3), ("yamux", 3), ("socketpair", 0.9))
+        for to, ratio in (
+            ("raw", 0.6), ("socat", 1.3), ("yamux", 3), ("yamux_1M", 3), ("socketpair", 0.9),
+        )
     ),
     *(
         _at_least("guestmux_inline", "h2g_MBps", to, ratio)
-        for to, ratio in (("raw", 0.6), ("socat", 8), ("yamux", 2.5))
+        for to, ratio in (("raw", 0.6), ("socat", 8), ("yamux", 2.5), ("yamux_1M", 2.5))
     ),
     *(
         _at_most("loaded p99", channel, "loaded_rtt_p99_us", "yamux", 0.2)

@@ -21,7 +21,7 @@ BULK = {"guestmux_bulk": 256 << 10, "guestmux_bulk_64k": 64 << 10}
 #: Contenders whose blocks are also measured with each byte made and looked at.
 TOUCHED = ("raw", "socketpair", "guestmux", "guestmux_inline")
 DIRECTIONS = {"source": "g2h", "sink": "h2g"}
-MESSAGES = ("-n", "2000")
+MESSAGES = ("-n", "1000")
 LOADED_MESSAGES = ("-n", "500")
 OPENS = ("-n", "500", "-c", "16")
 
