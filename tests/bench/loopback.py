@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from figures import Figures, Goal
 from local_peers import PROGRAMS, START, Peer
@@ -24,7 +25,8 @@ from measure import (
 from programs import Program
 from table import shown
 
-ERRORS: tuple[type[Exception], ...] = ()
+#: Programs of tests/parts/fetch that are not there.
+ERRORS = (SkipTest,)
 
 #: Contenders, and what each is.
 NAMES = {
