@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,9 +60,12 @@ class Figures:
         each = [a / b for a, b in zip(of, to, strict=True)]
         return statistics.median(of) / statistics.median(to), min(each), max(each)
 
-    def medians(self) -> dict[str, dict[str, float]]:
+    def medians(self, always: Sequence[str] = ()) -> dict[str, dict[str, float | None]]:
+        """always: metrics that each contender has, None where it was not measured."""
+        nothing: dict[str, float | None] = dict.fromkeys(always)
         return {
-            contender: {metric: statistics.median(found) for metric, found in metrics.items()}
+            contender: nothing
+            | {metric: statistics.median(found) for metric, found in metrics.items()}
             for contender, metrics in self._samples.items()
         }
 

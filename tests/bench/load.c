@@ -3,10 +3,15 @@
 
 // load serve listen|device PATH                      the guest's end, for ever
 // load [OPTION…] WHAT CONNECTION                     measures, and prints a line of JSON
+// load [-n COUNT] [-c AT_ONCE] [-p NAME] [-s SIZE] opens SOCKET
+//                                                    how many connections a second, each made, used
+//                                                    for one message and closed
+// load [-b BYTES] [-w BLOCK] memcpy                  how fast memory is copied
 //
 // WHAT: rtt; source, sink (from the server, to it); loaded-source, loaded-sink (rtt beside these);
-// bulk-source, bulk-sink; notices. CONNECTION: a descriptor that was inherited; for loaded two, by
-// a comma; or "pair", a socket pair whose server is a process of this machine.
+// bulk-source, bulk-sink, and loaded- before these; notices. CONNECTION: a descriptor that was
+// inherited; for loaded two, by a comma; or "pair", a socket pair whose server is a process of this
+// machine.
 
 #include <err.h>
 #include <signal.h>
@@ -14,10 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "copy.h"
+#include "opens.h"
 #include "server.h"
 #include "stream.h"
 
@@ -25,7 +33,9 @@ static void usage(void)
 {
     (void)fprintf(stderr, "usage: load serve listen|device PATH\n"
                           "       load [-n ROUNDS] [-s SIZE] [-b BYTES] [-w BLOCK] [-t]\n"
-                          "            [-k SOCKET] [-l VM] WHAT FD[,FD]|pair\n");
+                          "            [-k SOCKET] [-l VM] WHAT FD[,FD]|pair\n"
+                          "       load [-n COUNT] [-c AT_ONCE] [-p NAME] [-s SIZE] opens SOCKET\n"
+                          "       load [-b BYTES] [-w BLOCK] memcpy\n");
     exit(2);
 }
 
@@ -55,6 +65,26 @@ static int make_pair(void)
     return fds[0];
 }
 
+static void measure_loaded(const char *what, const char *connection, const ClientOptions *options)
+{
+    static const struct {
+        const char *name;
+        bool to_server, bulk;
+    } kinds[] = {{"loaded-source", false, false},
+                 {"loaded-sink", true, false},
+                 {"loaded-bulk-source", false, true},
+                 {"loaded-bulk-sink", true, true}};
+    const char *comma = strchr(connection, ',');
+
+    for (size_t i = 0; comma && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (strcmp(kinds[i].name, what) == 0) {
+            client_loaded(atoi(connection), atoi(comma + 1), kinds[i].to_server, kinds[i].bulk,
+                          options);
+            return;
+        }
+    usage();
+}
+
 static void measure(const char *what, const char *connection, const ClientOptions *options)
 {
     static const struct {
@@ -66,7 +96,6 @@ static void measure(const char *what, const char *connection, const ClientOption
                  {"bulk-source", client_bulk_source},
                  {"bulk-sink", client_bulk_sink},
                  {"notices", client_notices}};
-    const char *comma = strchr(connection, ',');
     bool pair = strcmp(connection, "pair") == 0;
     int fd = pair ? make_pair() : atoi(connection);
 
@@ -78,17 +107,15 @@ static void measure(const char *what, const char *connection, const ClientOption
             kinds[i].run(fd, options);
             return;
         }
-    if (!comma || (strcmp(what, "loaded-source") != 0 && strcmp(what, "loaded-sink") != 0))
-        usage();
-    client_loaded(fd, atoi(comma + 1), strcmp(what, "loaded-sink") == 0, options);
+    measure_loaded(what, connection, options);
 }
 
-int main(int argc, char **argv)
+static ClientOptions parse_options(int argc, char **argv)
 {
-    ClientOptions options = {.rounds = 1000, .size = 64, .bytes = 64 << 20, .block = 64 << 10};
+    ClientOptions options = {
+        .rounds = 1000, .size = 64, .bytes = 64 << 20, .block = 64 << 10, .at_once = 16};
 
-    (void)signal(SIGPIPE, SIG_IGN);
-    for (int option; (option = getopt(argc, argv, "+n:s:b:w:tk:l:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "+n:s:b:w:tc:p:k:l:")) != -1;) {
         if (option == 'n')
             options.rounds = number(optarg, 1000000);
         else if (option == 's')
@@ -99,6 +126,10 @@ int main(int argc, char **argv)
             options.block = number(optarg, STREAM_BLOCK_MAX);
         else if (option == 't')
             options.touch = true;
+        else if (option == 'c')
+            options.at_once = number(optarg, 65536);
+        else if (option == 'p')
+            options.name = optarg;
         else if (option == 'k')
             options.place.socket = optarg;
         else if (option == 'l')
@@ -106,12 +137,36 @@ int main(int argc, char **argv)
         else
             usage();
     }
+    return options;
+}
+
+// As many descriptors as we may have: each connection is one.
+static void raise_limit(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        err(1, "getrlimit");
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int main(int argc, char **argv)
+{
+    ClientOptions options = parse_options(argc, argv);
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_limit();
     argv += optind;
     argc -= optind;
     if (argc == 3 && strcmp(argv[0], "serve") == 0 && strcmp(argv[1], "listen") == 0)
         server_listen(argv[2]);
     else if (argc == 3 && strcmp(argv[0], "serve") == 0 && strcmp(argv[1], "device") == 0)
         server_device(argv[2]);
+    else if (argc == 2 && strcmp(argv[0], "opens") == 0)
+        opens_run(argv[1], options.name, options.rounds, options.at_once, options.size);
+    else if (argc == 1 && strcmp(argv[0], "memcpy") == 0)
+        copy_run(options.bytes, options.block);
     else if (argc == 2)
         measure(argv[0], argv[1], &options);
     else

@@ -74,21 +74,37 @@ def load(what: str, sockets: Iterable[socket.socket], *options: str, timeout: fl
     fds = [sock.fileno() for sock in sockets]
     for sock in sockets:
         sock.setblocking(True)
-    command: list[str | Path] = [LOAD, *options, what, ",".join(map(str, fds))]
+    return run_load([*options, what, ",".join(map(str, fds))], fds, timeout)
+
+
+def run_load(
+    arguments: Sequence[str | Path], fds: Sequence[int] = (), timeout: float = 60
+) -> Values:
+    words = " ".join(map(str, arguments))
     try:
         done = subprocess.run(
-            command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [LOAD, *arguments], pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, timeout=timeout, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"load {what}: no end after {timeout:g} s") from error
+        raise BenchError(f"load {words}: no end after {timeout:g} s") from error
     if done.returncode != 0:
-        raise BenchError(f"load {what}: {done.stdout.strip()}")
-    return parse(done.stdout, what)
+        raise BenchError(f"load {words}: {done.stdout.strip()}")
+    return parse(done.stdout, words)
 
 
 def rtt(values: Values, prefix: str = "") -> Values:
     return {f"{prefix}rtt_p50_us": values["p50_us"], f"{prefix}rtt_p99_us": values["p99_us"]}
+
+
+def worse_rtt(source: Values, sink: Values) -> Values:
+    """Of messages beside a load from the guest and one to it: the worse direction counts."""
+    found = {"g2h": source, "h2g": sink}
+    values = rtt({name: max(one[name] for one in found.values()) for name in source}, "loaded_")
+    for direction, one in found.items():
+        values[f"loaded_{direction}_rtt_p99_us"] = one["p99_us"]
+        values[f"load_{direction}_MBps"] = one["load_MBps"]
+    return values
 
 
 def to_stderr(text: str) -> None:

@@ -59,24 +59,48 @@ static void *warm_sender(MuxClientBulk *bulk, size_t size)
     return memory;
 }
 
-double memory_send(int channel, const MemoryPlace *place, size_t size, uint64_t count)
+// The next piece's place, or NULL: the other end has gone, and that was to be waited for.
+static void *reserve(MuxClientBulk *bulk, const Blocks *blocks)
+{
+    void *memory = NULL;
+    int r = mux_client_bulk_reserve(bulk, blocks->size, TIMEOUT_MS, &memory);
+
+    if (r != 0 && blocks->count == 0 && blocks->stop < 0)
+        return NULL;
+    check(r, "reserve", mux_client_bulk_reason(bulk));
+    return memory;
+}
+
+static uint64_t send_pieces(MuxClientBulk *bulk, void *memory, const Blocks *blocks)
+{
+    uint64_t n = 0;
+
+    for (bool last = false; !last && memory;) {
+        make_bytes(memory, blocks->size, n);
+        last = blocks->count > 0 ? n + 1 == blocks->count : blocks_told_to_stop(blocks);
+        bool more = (n + 1) * blocks->size % TOGETHER_BYTES != 0;
+        int r = mux_client_bulk_commit(bulk, memory, blocks->size, more ? MUX_CLIENT_BULK_MORE : 0);
+        if (r != 0 && blocks->count == 0 && blocks->stop < 0)
+            return n * blocks->size;
+        check(r, "commit", mux_client_bulk_reason(bulk));
+        blocks_tell(blocks, ++n);
+        if (!last)
+            memory = reserve(bulk, blocks);
+    }
+    if (memory)
+        check(mux_client_bulk_end(bulk, TIMEOUT_MS), "end", mux_client_bulk_reason(bulk));
+    return n * blocks->size;
+}
+
+double memory_send(int channel, const MemoryPlace *place, const Blocks *blocks, uint64_t *ret_bytes)
 {
     MuxClientBuffer *buffer = make_buffer(place, "bulk", (uint32_t)getpid());
     MuxClientBulk *bulk = NULL;
 
     check(mux_client_bulk_sender(channel, buffer, 0, BUFFER_BYTES, &bulk), "bulk", "");
-    void *memory = warm_sender(bulk, size);
+    void *memory = warm_sender(bulk, blocks->size);
     double begin = seconds();
-    for (uint64_t i = 0; i < count; i++) {
-        make_bytes(memory, size, i);
-        bool more = (i + 1) * size % TOGETHER_BYTES != 0;
-        check(mux_client_bulk_commit(bulk, memory, size, more ? MUX_CLIENT_BULK_MORE : 0), "commit",
-              mux_client_bulk_reason(bulk));
-        if (i + 1 < count)
-            check(mux_client_bulk_reserve(bulk, size, TIMEOUT_MS, &memory), "reserve",
-                  mux_client_bulk_reason(bulk));
-    }
-    check(mux_client_bulk_end(bulk, TIMEOUT_MS), "end", mux_client_bulk_reason(bulk));
+    *ret_bytes = send_pieces(bulk, memory, blocks);
     double took = seconds() - begin;
     mux_client_bulk_free(bulk);
     mux_client_buffer_free(buffer);
@@ -100,7 +124,7 @@ static bool take(MuxClientBulk *bulk, uint64_t *ret_length)
     return true;
 }
 
-double memory_take(int channel, const MemoryPlace *place, uint64_t *ret_bytes)
+double memory_take(int channel, const MemoryPlace *place, const Blocks *blocks, uint64_t *ret_bytes)
 {
     MuxClientBulk *bulk = NULL;
     uint64_t length = 0;
@@ -109,8 +133,11 @@ double memory_take(int channel, const MemoryPlace *place, uint64_t *ret_bytes)
     (void)take(bulk, &length);
     double begin = seconds(), took = 0;
     *ret_bytes = 0;
-    for (; take(bulk, &length); took = seconds() - begin)
+    for (uint64_t n = 0; !blocks_told_to_stop(blocks) && take(bulk, &length);) {
         *ret_bytes += length;
+        took = seconds() - begin;
+        blocks_tell(blocks, ++n);
+    }
     mux_client_bulk_free(bulk);
     return took;
 }

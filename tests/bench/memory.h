@@ -13,18 +13,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stream.h"
+
 // How to reach the daemon: nothing in a guest; on a host its socket and the VM's name.
 typedef struct MemoryPlace {
     const char *socket, *link;
 } MemoryPlace;
 
-// Makes a buffer and sends `count` pieces of `size` bytes through it, each made in place, until all
-// were given back. The seconds that took.
-double memory_send(int channel, const MemoryPlace *place, size_t size, uint64_t count);
+// Makes a buffer and sends pieces of blocks->size bytes through it, each made in place: so many as
+// blocks->count says, until all were given back; with 0 until blocks->stop can be read, or the
+// other end has gone. The seconds that took, and how many bytes those were.
+double memory_send(int channel, const MemoryPlace *place, const Blocks *blocks,
+                   uint64_t *ret_bytes);
 
-// Takes all pieces and looks at each byte in place. The seconds that took, and how many bytes those
-// were.
-double memory_take(int channel, const MemoryPlace *place, uint64_t *ret_bytes);
+// Takes all pieces, or those until blocks->stop can be read, and looks at each byte in place.
+double memory_take(int channel, const MemoryPlace *place, const Blocks *blocks,
+                   uint64_t *ret_bytes);
 
 // Makes buffer `number`, has the other end open it with the request that was prepared, and times
 // rounds of a notice and the one that answers it, in microseconds.

@@ -4,13 +4,8 @@
 #include "server.h"
 
 #include <err.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "memory.h"
@@ -18,12 +13,17 @@
 
 #define MESSAGE_MAX 65536
 
+static char message[MESSAGE_MAX];
+
+static bool exchange(int fd, size_t size)
+{
+    return read_all(fd, message, size) && write_all(fd, message, size);
+}
+
 static bool echo(int fd, const ServerRequest *request)
 {
-    static char message[MESSAGE_MAX];
-
     do
-        if (!read_all(fd, message, request->size) || !write_all(fd, message, request->size))
+        if (!exchange(fd, request->size))
             return false;
     while (message[0] != 1);
     return true;
@@ -47,11 +47,13 @@ static bool serve(int fd, const ServerRequest *request)
     case SERVER_SOURCE:
         return send_blocks(fd, &blocks) > 0;
     case SERVER_BULK_SINK:
-        (void)memory_take(fd, &here, &bytes);
-        return false;
     case SERVER_BULK_SOURCE:
-        (void)memory_send(fd, &here, request->size, request->count);
+        blocks.stop = -1; // what comes on the connection is libmuxclient's
+        (void)(request->task == SERVER_BULK_SINK ? memory_take : memory_send)(fd, &here, &blocks,
+                                                                              &bytes);
         return false;
+    case SERVER_ONCE:
+        return request->size <= SERVER_ONCE_MAX && exchange(fd, request->size);
     case SERVER_NOTICES:
         return memory_answer_notices(fd, &here, request->number, request->count);
     }
@@ -66,30 +68,6 @@ void server_run(int fd)
         if (request.size == 0 || request.size > STREAM_BLOCK_MAX || !serve(fd, &request))
             break;
     close(fd);
-}
-
-void server_listen(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    if (listener < 0 || bind(listener, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(listener, 64) < 0)
-        err(1, "%s", path);
-    (void)signal(SIGCHLD, SIG_IGN); // nobody waits for them
-    for (;;) {
-        int fd = accept(listener, NULL, NULL);
-        if (fd < 0 && errno != EINTR)
-            err(1, "accept");
-        if (fd >= 0 && fork() == 0) {
-            close(listener);
-            server_run(fd);
-            exit(0);
-        }
-        if (fd >= 0)
-            close(fd);
-    }
 }
 
 void server_device(const char *path)

@@ -8,13 +8,16 @@
 
 #include <stdint.h>
 
+#define SERVER_ONCE_MAX 4096 // bytes
+
 typedef enum ServerTask {
     SERVER_ECHO = 1, // messages of `size` bytes, up to one whose first is 1
     SERVER_SINK,     // takes blocks up to the last; answers with a byte
     SERVER_SOURCE,   // sends `count` blocks; with 0 until a byte comes
-    // The connection is a bulk stream's channel from now on.
+    // The connection is a bulk stream's channel from now on; with 0 until the other end goes.
     SERVER_BULK_SINK,
     SERVER_BULK_SOURCE,
+    SERVER_ONCE,    // one message of `size` bytes, which comes back
     SERVER_NOTICES, // opens buffer `number`, answers with a byte, answers `count` notices
 } ServerTask;
 
@@ -29,6 +32,7 @@ typedef struct ServerRequest {
 // Does what is asked on a connection until that ends.
 void server_run(int fd);
 
-// For ever: each connection has a process of its own.
+// For ever: each connection has a process of its own, from the first request but SERVER_ONCE on.
 void server_listen(const char *path);
+// Until the port is closed.
 void server_device(const char *path);

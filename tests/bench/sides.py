@@ -31,6 +31,7 @@ class Host:
         self._folder = folder
         self._log = folder / "hostmux.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.command = ""
 
     def __enter__(self) -> Host:
         return self
@@ -59,10 +60,12 @@ class Host:
         services.mkdir()
         config.write_text(json.dumps({"run": str(self._folder / "run")} if SHARED in vms else {}))
         options = [word for name, port in vms.items() for word in ("--vm", f"{name}={port}")]
+        options += ["--socket", str(self.socket), "--services", str(services)]
+        options += ["--config", str(config)]
+        self.command = " ".join(["hostmux", *options])
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [BIN / "hostmux", *options, "--socket", self.socket, "--services", services,
-                 "--config", config],
+                [BIN / "hostmux", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent,
             )  # fmt: skip
 
@@ -124,11 +127,13 @@ class Guest:
 
     def __init__(self, vm: Vm) -> None:
         self._vm = vm
+        self.commands: dict[str, str] = {}
 
     def start(self, link: str, port_name: str = "org.guestmux.0") -> None:
         usual = link == SHARED
         command = f"guestmux --port-name {port_name}"
-        daemon = self._vm.spawn(command if usual else f"{command} --socket /run/{link}.sock")
+        self.commands[link] = command if usual else f"{command} --socket /run/{link}.sock"
+        daemon = self._vm.spawn(self.commands[link])
         self._vm.wait_until(f"grep -q 'ready on' {daemon.log}")
 
     def memory(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ uint64_t look_at_bytes(const void *bytes, size_t size)
     return sum;
 }
 
-static bool told_to_stop(const Blocks *blocks)
+bool blocks_told_to_stop(const Blocks *blocks)
 {
     struct pollfd item = {.fd = blocks->stop, .events = POLLIN};
     char byte;
@@ -82,7 +82,7 @@ static bool told_to_stop(const Blocks *blocks)
     return read(blocks->stop, &byte, 1) >= 0;
 }
 
-static void tell(const Blocks *blocks, uint64_t n)
+void blocks_tell(const Blocks *blocks, uint64_t n)
 {
     if (blocks->tell >= 0 && n == blocks->tell_after)
         (void)write_all(blocks->tell, "", 1);
@@ -93,13 +93,13 @@ uint64_t send_blocks(int fd, const Blocks *blocks)
     uint64_t n = 0;
 
     for (bool last = false; !last;) {
-        last = blocks->count > 0 ? n + 1 == blocks->count : told_to_stop(blocks);
+        last = blocks->count > 0 ? n + 1 == blocks->count : blocks_told_to_stop(blocks);
         if (blocks->touch)
             make_bytes(block, blocks->size, n);
         block[0] = last;
         if (!write_all(fd, block, blocks->size))
             return 0;
-        tell(blocks, ++n);
+        blocks_tell(blocks, ++n);
     }
     return n * blocks->size;
 }
@@ -122,7 +122,7 @@ uint64_t take_blocks(int fd, const Blocks *blocks)
         bytes += (uint64_t)n;
         if (bytes % blocks->size != 0)
             continue;
-        tell(blocks, bytes / blocks->size);
+        blocks_tell(blocks, bytes / blocks->size);
         if (last)
             return bytes;
     }

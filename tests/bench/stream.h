@@ -34,6 +34,10 @@ bool read_all(int fd, void *bytes, size_t size);
 void make_bytes(void *bytes, size_t size, uint64_t which);
 uint64_t look_at_bytes(const void *bytes, size_t size);
 
+// For who moves blocks in another way: whether it is time to end; that the n-th has gone.
+bool blocks_told_to_stop(const Blocks *blocks);
+void blocks_tell(const Blocks *blocks, uint64_t n);
+
 // Sends blocks / takes them up to the last. How many bytes, 0 if the other end went before.
 uint64_t send_blocks(int fd, const Blocks *blocks);
 uint64_t take_blocks(int fd, const Blocks *blocks);
