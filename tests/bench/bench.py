@@ -22,12 +22,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/vm"))
 
+import frames  # noqa: E402
 import in_vm  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, TABLES, GOALS, ERRORS, and run().
-PARTS = {"vm": in_vm}
+PARTS = {"vm": in_vm, "frames": frames}
 
 
 def arguments() -> argparse.Namespace:
@@ -94,7 +95,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, on_signal)
     try:
         report = run(options)
-    except (BenchError, *in_vm.ERRORS) as error:
+    except (BenchError, *(error for part in PARTS.values() for error in part.ERRORS)) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if options.json:
