@@ -22,13 +22,14 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/vm"))
 
+import frames  # noqa: E402
 import in_vm  # noqa: E402
 import loopback  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
-PARTS = {"vm": in_vm, "loopback": loopback}
+PARTS = {"vm": in_vm, "loopback": loopback, "frames": frames}
 
 
 def arguments() -> argparse.Namespace:
