@@ -23,11 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/vm"))
 
 import in_vm  # noqa: E402
+import loopback  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
-PARTS = {"vm": in_vm}
+PARTS = {"vm": in_vm, "loopback": loopback}
 
 
 def arguments() -> argparse.Namespace:
@@ -94,7 +95,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, on_signal)
     try:
         report = run(options)
-    except (BenchError, *in_vm.ERRORS) as error:
+    except (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS)) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     if options.json:

@@ -17,6 +17,7 @@ from image import ImageError
 from measure import take_turns
 from qmp import QmpError
 from setting import Setting
+from table import shown
 from vm import VmError, find_accelerator
 from vm_goals import GOALS as GOALS
 from vm_rounds import Rounds
@@ -87,16 +88,6 @@ def used(memory: dict[str, Any]) -> str:
         how = f"from {size:,} bytes on" if size else f"NOT USED ({out.get('why', 'no region')})"
         words.append(f"{direction} {how}")
     return f"Shared memory of channels: {', '.join(words)}."
-
-
-def shown(commands: dict[str, dict[str, list[str]]]) -> str:
-    lines = [
-        f"  {name}, {side}: {command}"
-        for name, sides in commands.items()
-        for side, found in sides.items()
-        for command in found
-    ]
-    return "\n".join(["Commands:", *lines])
 
 
 def run(

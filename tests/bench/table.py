@@ -53,3 +53,14 @@ def goals_table(figures: Figures, goals: Sequence[Goal]) -> str:
             met = "met" if goal.met(ratio[0]) else "MISSED"
             lines.append([goal.text, f"{ratio[0]:.2f}", spread, goal.limit(), met])
     return rows(lines) if len(lines) > 1 else ""
+
+
+def shown(commands: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """Command lines: by contender, and then by side."""
+    lines = [
+        f"  {name}, {side}: {command}"
+        for name, sides in commands.items()
+        for side, found in sides.items()
+        for command in found
+    ]
+    return "\n".join(["Commands:", *lines])
