@@ -204,7 +204,7 @@ class Bench:
         peer = self.peers[name]
         first = ["-p", peer.name] if peer.name else []
         count = OPENS_OF_SOCAT if name.startswith("socat") else OPENS
-        arguments = ["-n", str(count), "-c", str(AT_ONCE), *first, "opens", peer.path]
+        arguments: list[str | Path] = ["-n", str(count), "-c", str(AT_ONCE), *first, "opens", peer.path]
         values = self._explained(name, lambda: run_load(arguments))
         return {"opens_per_s": values["opens_per_s"]}
 
