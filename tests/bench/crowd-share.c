@@ -7,17 +7,18 @@
 // What is wanted is what the daemons do, so neither end may be what decides:
 //
 // - The reader takes whatever comes from whomever, at once. The link is slow (crowd-cable.c), so
-//   that it is idle most of the time, and no channel ever waits for its reader.
+//   the reader is idle most of the time, and no channel ever waits for it.
 // - The writer fills a channel's socket up whenever there is room. A write of one byte costs as
 //   much as one of 4 KiB, and in the kernel each takes some 700 bytes of the socket's buffer: those
 //   channels never have more than 300 bytes waiting, and on a fast link their writer is the limit.
-//   On the slow one it fills a socket up long before the channel's next turn.
+//   On one that is slow enough it fills a socket up before the channel's next turn.
 // - Whether that is so is measured: every now and then the writer looks at how many bytes wait in
 //   each socket. `kept` is the part of these times that the worst channel had some. If that is near
 //   0, the figures are the writer's and not the daemons'.
 //
-// All sockets are full before the time starts, and for a while before it the channels have run:
-// first turns and windows that still grow are not counted.
+// What is counted begins after as many bytes as give everybody one turn: all sockets are full then,
+// and first turns and windows that still grow are over. It ends after so many bytes, not after so
+// much time, so that it can be made whole rounds.
 
 #include <err.h>
 #include <errno.h>
@@ -39,10 +40,14 @@
 
 #define EVENTS 256
 #define SIZES  17
-// Writes to one channel before the others are looked at: enough to fill any up.
-#define WRITES   512
-#define WARM_S   1.0
+// At most so much is one channel's turn.
+#define TURN 32768
+// Calls for one channel before the others are looked at: enough to fill any up.
+#define CALLS    8
 #define SAMPLE_S 0.05
+// Small writes that go with one system call, up to this size.
+#define TOGETHER 128
+#define SMALL    1024
 
 // What both processes see.
 typedef struct Shared {
@@ -78,14 +83,24 @@ static int wait_for(int epoll, struct epoll_event *events, int timeout_ms)
 
 // ---- the writer ----
 
+// Returns whether there may be room for more.
+static bool write_some(int fd, size_t size)
+{
+    struct iovec piece = {bytes, size};
+    struct mmsghdr messages[TOGETHER] = {0};
+    int wanted = size <= SMALL ? TOGETHER : 1;
+
+    for (int i = 0; i < wanted; i++)
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &piece, .msg_iovlen = 1};
+    int n = sendmmsg(fd, messages, (unsigned)wanted, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN)
+        exit(0); // the other process has seen enough
+    return n == wanted && messages[n - 1].msg_len == size;
+}
+
 static void fill_up(int fd, size_t size)
 {
-    for (int i = 0; i < WRITES; i++) {
-        ssize_t n = write(fd, bytes, size);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            exit(0); // the other process has seen enough
+    for (int i = 0; i < CALLS && write_some(fd, size); i++) {
     }
 }
 
@@ -137,31 +152,34 @@ static pid_t start_writer(size_t count, const char *path, const char *name, Shar
 
 // ---- the reader ----
 
-static void take(Sunk *sunk)
+static size_t take(Sunk *sunk)
 {
     if (!sunk->known) {
         if (!read_all(sunk->fd, &sunk->index, sizeof(sunk->index)))
             errx(1, "a channel has ended");
         sunk->known = true;
         crowd_set_nonblocking(sunk->fd);
-        return;
+        return sizeof(sunk->index);
     }
     ssize_t n = read(sunk->fd, bytes, sizeof(bytes));
     if (n == 0 || (n < 0 && errno != EAGAIN))
         errx(1, "a channel has ended");
     sunk->bytes += n > 0 ? (uint64_t)n : 0;
+    return n > 0 ? (size_t)n : 0;
 }
 
-static void take_for(int epoll, double took)
+// Until so many bytes have come. How many seconds that took.
+static double take_bytes(int epoll, uint64_t wanted)
 {
     struct epoll_event events[EVENTS];
-    double end = seconds() + took;
+    double begin = seconds();
 
-    while (seconds() < end) {
-        int n = wait_for(epoll, events, 10);
+    for (uint64_t came = 0; came < wanted;) {
+        int n = wait_for(epoll, events, -1);
         for (int i = 0; i < n; i++)
-            take(events[i].data.ptr);
+            came += take(events[i].data.ptr);
     }
+    return seconds() - begin;
 }
 
 static Sunk *accept_all(int listener, int epoll, size_t count)
@@ -208,7 +226,7 @@ static void print_by_size(const Sunk *sunk, size_t count)
     (void)printf("]");
 }
 
-static void print(const Sunk *sunk, size_t count, const Shared *shared)
+static void print(const Sunk *sunk, size_t count, const Shared *shared, double took)
 {
     uint64_t sum = 0, least = UINT64_MAX, most = 0;
     unsigned waiting = shared->samples;
@@ -219,14 +237,16 @@ static void print(const Sunk *sunk, size_t count, const Shared *shared)
         most = sunk[i].bytes > most ? sunk[i].bytes : most;
         waiting = shared->waiting[i] < waiting ? shared->waiting[i] : waiting;
     }
-    (void)printf("{\"jain\": %.5f, \"bytes\": %ju, \"least\": %ju, \"most\": %ju, \"kept\": %.3f",
-                 jain(sunk, count), (uintmax_t)sum, (uintmax_t)least, (uintmax_t)most,
-                 shared->samples > 0 ? (double)waiting / shared->samples : 0);
+    (void)printf(
+        "{\"jain\": %.5f, \"bytes\": %ju, \"seconds\": %.3f, \"least\": %ju, \"most\": %ju, "
+        "\"kept\": %.3f",
+        jain(sunk, count), (uintmax_t)sum, took, (uintmax_t)least, (uintmax_t)most,
+        shared->samples > 0 ? (double)waiting / shared->samples : 0);
     print_by_size(sunk, count);
     (void)printf("}\n");
 }
 
-void crowd_share(size_t count, double took, const char *path, const char *name, const char *where)
+void crowd_share(size_t count, uint64_t each, const char *path, const char *name, const char *where)
 {
     size_t size = sizeof(Shared) + count * sizeof(unsigned);
     Shared *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -237,14 +257,14 @@ void crowd_share(size_t count, double took, const char *path, const char *name, 
         err(1, "memory");
     pid_t writer = start_writer(count, path, name, shared);
     Sunk *sunk = accept_all(listener, epoll, count);
-    take_for(epoll, WARM_S);
+    (void)take_bytes(epoll, count * TURN);
     for (size_t i = 0; i < count; i++)
         sunk[i].bytes = 0;
     shared->measuring = 1;
-    take_for(epoll, took);
+    double took = take_bytes(epoll, count * each);
     shared->measuring = 0;
     (void)kill(writer, SIGKILL);
     (void)waitpid(writer, NULL, 0);
-    print(sunk, count, shared);
+    print(sunk, count, shared, took);
     free(sunk);
 }

@@ -4,10 +4,11 @@
 // crowd hold PATH [BYTES]                          a handler that reads that much (0), for ever
 // crowd keep COUNT SOCKET NAME                     idle channels, until stdin ends
 // crowd fill COUNT SOCKET NAME                     channels that are written to until they are full
-// crowd share COUNT SECONDS SOCKET NAME SINK       busy channels, and their handler at SINK
+// crowd share COUNT BYTES SOCKET NAME SINK         busy channels, and their handler at SINK
 // crowd cable FROM TO RATE                         a port for so many bytes a second
 //
-// SOCKET is a daemon's, NAME a service. keep, fill and share print a line of JSON.
+// SOCKET is a daemon's, NAME a service, BYTES of each channel. keep, fill and share print a line of
+// JSON.
 
 #include <err.h>
 #include <signal.h>
@@ -21,7 +22,7 @@ static void usage(void)
 {
     (void)fprintf(stderr, "usage: crowd hold PATH [BYTES]\n"
                           "       crowd keep|fill COUNT SOCKET NAME\n"
-                          "       crowd share COUNT SECONDS SOCKET NAME SINK\n"
+                          "       crowd share COUNT BYTES SOCKET NAME SINK\n"
                           "       crowd cable FROM TO RATE\n");
     exit(2);
 }
@@ -48,7 +49,7 @@ int main(int argc, char **argv)
     else if (strcmp(what, "fill") == 0 && argc == 5)
         crowd_fill(number(argv[2]), argv[3], argv[4]);
     else if (strcmp(what, "share") == 0 && argc == 7)
-        crowd_share(number(argv[2]), (double)number(argv[3]), argv[4], argv[5], argv[6]);
+        crowd_share(number(argv[2]), number(argv[3]), argv[4], argv[5], argv[6]);
     else if (strcmp(what, "cable") == 0 && argc == 5)
         crowd_cable(argv[2], argv[3], number(argv[4]));
     else

@@ -31,8 +31,9 @@ void crowd_fill(size_t count, const char *path, const char *name);
 
 // --- crowd-share.c
 
-// Channels that are all busy: what each got in so many seconds. `sink` is where their handler is.
-void crowd_share(size_t count, double took, const char *path, const char *name, const char *sink);
+// Channels that are all busy: what each got of `each` bytes a channel. `sink` is
+// where their handler is.
+void crowd_share(size_t count, uint64_t each, const char *path, const char *name, const char *sink);
 
 // --- crowd-cable.c
 
