@@ -24,11 +24,12 @@ sys.path.insert(0, str(ROOT / "tests/vm"))
 
 import in_vm  # noqa: E402
 import loopback  # noqa: E402
+import scale  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
-PARTS = {"vm": in_vm, "loopback": loopback}
+PARTS = {"vm": in_vm, "loopback": loopback, "scale": scale}
 
 
 def arguments() -> argparse.Namespace:

@@ -79,7 +79,7 @@ def memory_of(pid: int, what: str) -> int:
 
 
 class Daemon(Process):
-    """One of ours. `link` is a hostmux's --vm options; config is its file's content."""
+    """One of ours; config is its file's content."""
 
     def __init__(
         self, folder: Path, kind: str, name: str, options: Iterable[str],
@@ -111,7 +111,7 @@ class Daemon(Process):
 class Pair:
     """One hostmux with so many links, each to a guestmux. It ends with the `with` block.
 
-    Services are of both sides: "bench" is a `load serve`, others come with service().
+    Both sides have all services: "bench" is a `load serve`, others come with service().
     """
 
     def __init__(self, limits: Mapping[str, int] | None = None, cable_rate: int = 0) -> None:
@@ -145,15 +145,23 @@ class Pair:
         self._stack.callback(process.stop)
         return process
 
-    def service(self, name: str, command: Sequence[str | Path] = ()) -> Path:
-        """Before start(). command: the handler, which is given the path to listen at."""
+    def service(self, name: str, command: Sequence[str | Path] = (), *more: str) -> Path:
+        """Before start(). command: the handler; the path to listen at is put behind it."""
         path = self.folder / f"{name}.handler"
         described = {"service": name, "connect": f"unix:{path}", "max_channels": 16384}
         (self._services / f"{name}.json").write_text(json.dumps(described))
         if command:
-            self.run([*command, path])
+            self.run([*command, path, *more])
             wait_until(path.exists, f"the handler of {name} listens")
         return path
+
+    def sides(self) -> tuple[tuple[str, Daemon], tuple[str, Daemon]]:
+        return ("guest", self.guest), ("host", self.host)
+
+    def channels(self) -> int:
+        """Of the first link, as the host sees it."""
+        found: int = self.host.ask("links")[0]["channels_open"]
+        return found
 
     def start(self, links: int = 1) -> float:
         """Until all links are up; how many seconds that took with the guests' start."""
@@ -192,29 +200,3 @@ class Pair:
     def channel(self) -> socket.socket:
         """One that stays."""
         return self._stack.enter_context(self.open())
-
-
-class Crowd:
-    """Many channels from a process of its own, until the `with` block ends. `bytes` were written."""
-
-    def __init__(self, pair: Pair, what: str, count: int, path: Path, name: str) -> None:
-        self._process = pair.run(
-            [CROWD, what, str(count), path, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert self._process.popen.stdout
-        line = self._process.popen.stdout.readline()
-        if not line:
-            raise BenchError(f"crowd {what}: {self._process.log_tail()}")
-        self.bytes: int = json.loads(line)["bytes"]
-
-    def __enter__(self) -> Crowd:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        popen = self._process.popen
-        popen.communicate()
