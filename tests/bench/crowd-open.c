@@ -17,7 +17,7 @@
 #include "crowd.h"
 #include "stream.h"
 
-#define BATCH      256
+#define BATCH      32
 #define ANSWER_MAX 256
 
 void crowd_need_descriptors(size_t wanted)
