@@ -25,11 +25,13 @@ sys.path.insert(0, str(ROOT / "tests/vm"))
 import frames  # noqa: E402
 import in_vm  # noqa: E402
 import loopback  # noqa: E402
+import plots  # noqa: E402
+import scale  # noqa: E402
 from measure import BenchError, to_stderr  # noqa: E402
 from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
-PARTS = {"vm": in_vm, "loopback": loopback, "frames": frames}
+PARTS = {"vm": in_vm, "loopback": loopback, "scale": scale, "frames": frames}
 
 
 def arguments() -> argparse.Namespace:
@@ -38,6 +40,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", choices=PARTS, help="only this part")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them there, as SVG")
     parser.add_argument(
         "--repetitions", type=int, default=5, metavar="N", help="of every measurement (5)"
     )
@@ -96,11 +99,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, on_signal)
     try:
         report = run(options)
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=1) + "\n")
+        for file in plots.draw(report, options.plots) if options.plots else ():
+            print(f"plot: {file}")
     except (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS)) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 
 

@@ -15,11 +15,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio that is wanted: `of` by `to`, at least or at most so much."""
+    """A ratio that is wanted: `of` by `to`, at least or at most so much. Without `to`, `of` itself."""
 
     text: str
     of: Key
-    to: Key
+    to: Key | None
     at_least: float | None = None
     at_most: float | None = None
 
@@ -54,7 +54,8 @@ class Figures:
 
     def ratio(self, goal: Goal) -> tuple[float, float, float] | None:
         """The medians' ratio, and the least and greatest of one repetition."""
-        of, to = self.samples(*goal.of), self.samples(*goal.to)
+        of = self.samples(*goal.of)
+        to = self.samples(*goal.to) if goal.to else [1.0] * len(of)
         if not of or not to:
             return None
         each = [a / b for a, b in zip(of, to, strict=True)]
@@ -76,7 +77,7 @@ class Figures:
             if ratio := self.ratio(goal):
                 found.append(
                     {
-                        "text": goal.text, "of": list(goal.of), "to": list(goal.to),
+                        "text": goal.text, "of": list(goal.of), "to": goal.to and list(goal.to),
                         "at_least": goal.at_least, "at_most": goal.at_most,
                         "ratio": ratio[0], "least": ratio[1], "greatest": ratio[2],
                         "met": goal.met(ratio[0]),

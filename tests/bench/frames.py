@@ -16,6 +16,7 @@ from callgrind import CountError, instructions
 from figures import Figures, Goal
 from measure import BUILD, BenchError, Measure, Round, Values, parse, take_turns
 
+METRICS: tuple[str, ...] = ()
 ERRORS = (CountError,)
 
 #: Bytes of payload, and the rounds that take some tens of milliseconds.

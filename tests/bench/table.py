@@ -46,12 +46,12 @@ def figures_table(figures: Figures, columns: Mapping[str, str]) -> str:
 
 
 def goals_table(figures: Figures, goals: Sequence[Goal]) -> str:
-    lines = [["ratio", "", "(least–greatest)", "wanted", ""]]
+    lines = [["goal", "", "(least–greatest)", "wanted", ""]]
     for goal in goals:
         if ratio := figures.ratio(goal):
-            spread = f"({ratio[1]:.2f}–{ratio[2]:.2f})"
+            value, least, greatest = map(number, ratio)
             met = "met" if goal.met(ratio[0]) else "MISSED"
-            lines.append([goal.text, f"{ratio[0]:.2f}", spread, goal.limit(), met])
+            lines.append([goal.text, value, f"({least}–{greatest})", goal.limit(), met])
     return rows(lines) if len(lines) > 1 else ""
 
 
