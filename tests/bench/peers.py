@@ -90,7 +90,7 @@ class Peers:
 
     def _plug(self, name: str) -> tuple[Path, str]:
         """A new port: where it is on the host, and its device in the guest."""
-        path = self._vm.plug_port(name)
+        path = self._vm.plug_port(name, own_device=True)
         names = "/sys/class/virtio-ports/*/name"
         self._vm.wait_until(f"grep -qx {name} {names}")
         return path, self._vm.check(f"echo -n /dev/$(basename $(dirname $(grep -lx {name} {names})))")

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the part "vm" measures in: one guest, both daemons of each link, and the peers.
 
-Ports, all of one virtio-serial device:  org.guestmux.0   with shared memory   (guestmux, bulk)
-                                         org.guestmux.1   without any          (guestmux_inline)
-                                         org.bench.…      the peers' own
+Ports:  org.guestmux.0   with shared memory   (guestmux, bulk)
+        org.guestmux.1   without any          (guestmux_inline)
+        org.bench.…      the peers' own
+
+Each is the only one of its virtio-serial device, or an interrupt of one would wake up the others'
+programs, too.
 
 In the guest runs `load serve`, behind each of them.
 """
@@ -77,7 +80,7 @@ class Setting:
                 "-device", f"ivshmem-plain,memdev=region-{region.name}"]  # fmt: skip
 
     def _start_daemons(self) -> None:
-        inline = self.vm.plug_port(INLINE_PORT)
+        inline = self.vm.plug_port(INLINE_PORT, own_device=True)
         self.vm.wait_until(f"grep -qx {INLINE_PORT} /sys/class/virtio-ports/*/name")
         vms = {INLINE: f"unix:{inline}"}
         if self.shared:

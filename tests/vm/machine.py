@@ -214,14 +214,23 @@ class Machine:
         sock.connect(str(self.port_path))
         return sock
 
-    def plug_port(self, name: str = PORT_NAME, path: Path | None = None) -> Path:
-        """Add a port that listens at path (by default in folder), and return the path."""
+    def plug_port(
+        self, name: str = PORT_NAME, path: Path | None = None, *, own_device: bool = False
+    ) -> Path:
+        """Add a port that listens at path (by default in folder), and return the path.
+
+        own_device: it gets a virtio-serial device for itself. The ports of one share an interrupt,
+        which wakes up whoever waits for any of them.
+        """
         path = path or self.folder / f"{name}.sock"
+        bus = f"serial-{name}" if own_device else "mux"
+        if own_device:
+            self.qmp("device_add", driver="virtio-serial-pci", id=bus, max_ports=2)
         address = {"type": "unix", "data": {"path": str(path)}}
         backend = {"type": "socket", "data": {"addr": address, "server": True, "wait": False}}
         self.qmp("chardev-add", id=_id(name), backend=backend)
         self.qmp(
-            "device_add", driver="virtserialport", bus="mux.0", id=f"{_id(name)}-dev",
+            "device_add", driver="virtserialport", bus=f"{bus}.0", id=f"{_id(name)}-dev",
             chardev=_id(name), name=name,
         )  # fmt: skip
         return path
