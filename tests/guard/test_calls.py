@@ -53,15 +53,15 @@ class Calls(StackTest):
         super().setUp()
         stack = self.stack(start=False)
         self.turns = Turns(stack)
-        self.listener = self.serve(stack)
+        self.handler = self.serve(stack)
         stack.start()
 
     def join(self) -> Pair:
-        return self.turns.stack.join(self.listener, "svc")
+        return self.turns.stack.join(self.handler, "svc")
 
     def carry(self, pairs: list[Pair], data: bytes) -> None:
-        """`data` through each of the channels. Both ends have a turn, and again until it is there; and
-        the sender one for what comes back."""
+        """`data` through each of the channels. Both ends have a turn, and again until it is there;
+        and the sender one for what comes back."""
         for app, _ in pairs:
             self.assertEqual(app.send(data, socket.MSG_DONTWAIT), len(data), "room in the socket")
         missing = dict.fromkeys(range(len(pairs)), len(data))
@@ -76,8 +76,8 @@ class Calls(StackTest):
         self.turns.turn("sender")
 
     def check(self, what: str, divisor: float, times: int, act: Callable[[], None]) -> None:
-        """What `act` does costs so much, in the middle of so many times: what time does (a PING that is
-        due) adds to some of them. divisor: how many of `what` that is."""
+        """What `act` does costs so much, in the middle of so many times: a PING that is due
+        meanwhile adds to some of them. divisor: how many of `what` that is."""
         found: dict[str, list[Counter[str]]] = {"sender": [], "receiver": []}
         for _ in range(times):
             before = self.turns.counts()
