@@ -66,6 +66,10 @@ class Process:
         """Resident bytes, of which it shares those of its program's file with its like."""
         return memory_of(self.pid, "Rss")
 
+    def cpu_us(self) -> float:
+        """How long it has run; it has one thread that does anything."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e3
+
     def own_memory(self) -> int:
         """Resident bytes that nobody else has."""
         return memory_of(self.pid, "Private_Dirty")
@@ -162,6 +166,10 @@ class Pair:
         """Of the first link, as the host sees it."""
         found: int = self.host.ask("links")[0]["channels_open"]
         return found
+
+    def cpu_us(self) -> float:
+        """How long both have run."""
+        return sum(daemon.cpu_us() for _, daemon in self.sides())
 
     def start(self, links: int = 1) -> float:
         """Until all links are up; how many seconds that took with the guests' start."""
