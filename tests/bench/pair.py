@@ -42,10 +42,10 @@ class Process:
     def __init__(self, command: Sequence[str | Path], log: Path, **keys: Any) -> None:
         self._log = log
         with log.open("ab") as file:
-            self.popen: subprocess.Popen[Any] = subprocess.Popen(
-                command, preexec_fn=die_with_parent,
-                **({"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file} | keys),
-            )  # fmt: skip
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            self.popen: subprocess.Popen[bytes] = subprocess.Popen(
+                command, preexec_fn=die_with_parent, **(streams | keys)
+            )
 
     @property
     def pid(self) -> int:

@@ -27,7 +27,7 @@ __all__ = ["ERRORS", "GOALS", "METRICS", "NAMES", "TABLES", "run"]
 ERRORS = (OSError,)
 
 #: What takes long is done so many times; what is short, twice so often in each repetition, since
-#: one channel's rate depends on how four processes share the processors, which changes all the time.
+#: one channel's rate depends on how four processes share the processors, and that changes often.
 SLOW_REPETITIONS, TIMES = 3, 2
 #: A turn of each channel, three times.
 SHARE_BYTES, SHARE_RATE = 3 * 32748, 8_000_000
@@ -74,14 +74,15 @@ class Beside:
         return rtt(load("rtt", [self._channel], "-n", "2000"))
 
     def throughput(self, what: str, direction: str) -> Values:
-        """And how long both daemons' processors worked for it, which other programs disturb less."""
+        """And how long both daemons worked for it, which other programs disturb less."""
         before = self.pair.cpu_us()
         found = load(what, [self._channel], "-b", str(128 << 20))
         cpu = (self.pair.cpu_us() - before) / (found["bytes"] / 1e6)
         return {f"{direction}_MBps": found["MBps"], f"{direction}_cpu_us_per_MB": cpu}
 
     def opens(self) -> Values:
-        options = ["-n", "5000", "-c", "64", "-p", "bench", "opens", self.pair.guest.socket]
+        options = ["-n", "5000", "-c", "64", "-p", "bench", "opens"]
+        options.append(str(self.pair.guest.socket))
         return {"opens_per_s": run_load(options)["opens_per_s"]}
 
 
@@ -119,10 +120,8 @@ def links(count: int) -> Values:
 
 def held(pair: Pair) -> int:
     """Of what either daemon has for those that do not read, the larger."""
-    return max(
-        sum(channel["unread"] for channel in daemon.ask("status")[0]["channels"])
-        for _, daemon in pair.sides()
-    )
+    found = [daemon.ask("status")[0]["channels"] for _, daemon in pair.sides()]
+    return max(sum(int(channel["unread"]) for channel in channels) for channels in found)
 
 
 def stuck(budget: int) -> Values:
@@ -142,7 +141,8 @@ def stuck(budget: int) -> Values:
                 stack.enter_context(Crowd(pair, "fill", STUCK, socket, name))
             grew = {f"{side}_grew_bytes": daemon.memory() - before[side]
                     for side, daemon in pair.sides()}  # fmt: skip
-            return {"held_max_bytes": held(pair), "budget_bytes": budget} | grew
+            most = held(pair)
+    return {"held_max_bytes": most, "budget_bytes": budget} | grew
 
 
 # ---- all of it ----

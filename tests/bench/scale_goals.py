@@ -53,16 +53,17 @@ TABLES = [
     },
 ]
 NOTES = """\
-RTT, MB/s: of one channel, 64 bytes and 128 MiB, while the others are open and idle; four times in each
-repetition. cpu µs/MB: how long both daemons' processors worked for that. opens/s: of 5,000 channels,
-64 at once, each with a message of 64 bytes and its answer.
+RTT, MB/s: of one channel, 64 bytes and 128 MiB, while the others are open and idle; four times in
+each repetition. cpu µs/MB: how long both daemons worked for that. opens/s: of 5,000 channels, 64 at
+once, each with a message of 64 bytes and its answer.
 B/channel: resident memory of fresh daemons, before and after; with few it is whole pages of 4 KiB.
-Jain: of bytes that each channel got when all were busy, channel i with writes of 2^(i mod 17) bytes,
-1 to 65,536, on a link that carries 8 MB/s, which is what their writer can keep full; three turns
-of 32 KiB each. kept full: how often the least supplied of them had bytes waiting.
+Jain: of bytes that each channel got when all were busy, channel i with writes of 2^(i mod 17)
+bytes, 1 to 65,536, on a link that carries 8 MB/s, which is what their writer can keep full; as much
+as makes 96 KiB each. kept full: how often the least supplied of them had bytes waiting. With few
+channels a link has more for each than a socket's buffer holds of writes of one byte.
 up: from the first guestmux's start; most of it is starting so many programs.
-held: bytes that a daemon has for readers that stopped after 1 MB, both directions at once; grew: its
-resident memory, with all it needs for the channels themselves."""
+held: bytes that a daemon has for readers that stopped after 1 MB, both directions at once; grew:
+its resident memory, with all it needs for the channels themselves."""
 
 
 def per_channel(side: str, most: float = 1024) -> Goal:
