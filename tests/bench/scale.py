@@ -20,6 +20,7 @@ from figures import Figures
 from measure import Measure, Round, Values, load, rtt, run_load, take_turns
 from pair import CROWD, Pair, wait_until
 from scale_goals import BUDGETS, CHANNELS, GOALS, LINKS, METRICS, NAMES, NOTES, TABLES
+from stuck import stuck
 
 __all__ = ["ERRORS", "GOALS", "METRICS", "NAMES", "TABLES", "run"]
 
@@ -31,8 +32,6 @@ ERRORS = (OSError,)
 SLOW_REPETITIONS, TIMES = 3, 2
 #: A turn of each channel, three times.
 SHARE_BYTES, SHARE_RATE = 3 * 32748, 8_000_000
-#: Readers that stop: how many, and after how many bytes.
-STUCK, STUCK_AFTER = 1000, 1_000_000
 
 
 # ---- idle channels ----
@@ -113,36 +112,6 @@ def links(count: int) -> Values:
             "link_rtt_p99_us": found["p99_us"], "host_link_bytes": pair.host.own_memory() / count,
             "guest_own_bytes": own / count,
         }  # fmt: skip
-
-
-# ---- readers that stop ----
-
-
-def held(pair: Pair) -> int:
-    """Of what either daemon has for those that do not read, the larger."""
-    found = [daemon.ask("status")[0]["channels"] for _, daemon in pair.sides()]
-    return max(sum(int(channel["unread"]) for channel in channels) for channels in found)
-
-
-def stuck(budget: int) -> Values:
-    """The windows of all have grown when the readers stop, and so are as large as they get.
-
-    What is unread then only grows, so that what there is at the end was never more. status is
-    asked for at the end, since it takes memory itself; what is resident does not grow after that.
-    """
-    with Pair({"channels": 2048, "budget_bytes": budget}) as pair:
-        pair.service("sip", [CROWD, "hold"], str(STUCK_AFTER))
-        pair.start()
-        pair.open("sip").close()
-        before = {side: daemon.memory() for side, daemon in pair.sides()}
-        with ExitStack() as stack:
-            # The first stays stuck while the second fills up.
-            for socket, name in ((pair.guest.socket, "sip"), (pair.host.socket, "vm0/sip")):
-                stack.enter_context(Crowd(pair, "fill", STUCK, socket, name))
-            grew = {f"{side}_grew_bytes": daemon.memory() - before[side]
-                    for side, daemon in pair.sides()}  # fmt: skip
-            most = held(pair)
-    return {"held_max_bytes": most, "budget_bytes": budget} | grew
 
 
 # ---- all of it ----
