@@ -14,7 +14,7 @@ from pair import CROWD, Pair
 
 
 class Crowd:
-    """Many channels from a process of its own, until the `with` block ends. `bytes` were written."""
+    """Many channels of one process, until the `with` block ends. `bytes` were written."""
 
     def __init__(self, pair: Pair, what: str, count: int, path: Path, name: str) -> None:
         self._process = pair.run(

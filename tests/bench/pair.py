@@ -42,10 +42,10 @@ class Process:
     def __init__(self, command: Sequence[str | Path], log: Path, **keys: Any) -> None:
         self._log = log
         with log.open("ab") as file:
-            self.popen: subprocess.Popen[Any] = subprocess.Popen(
-                command, preexec_fn=die_with_parent,
-                **({"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file} | keys),
-            )  # fmt: skip
+            streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            self.popen: subprocess.Popen[bytes] = subprocess.Popen(
+                command, preexec_fn=die_with_parent, **(streams | keys)
+            )
 
     @property
     def pid(self) -> int:
@@ -65,6 +65,10 @@ class Process:
     def memory(self) -> int:
         """Resident bytes, of which it shares those of its program's file with its like."""
         return memory_of(self.pid, "Rss")
+
+    def cpu_us(self) -> float:
+        """How long it has run; it has one thread that does anything."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[0]) / 1e3
 
     def own_memory(self) -> int:
         """Resident bytes that nobody else has."""
@@ -162,6 +166,10 @@ class Pair:
         """Of the first link, as the host sees it."""
         found: int = self.host.ask("links")[0]["channels_open"]
         return found
+
+    def cpu_us(self) -> float:
+        """How long both have run."""
+        return sum(daemon.cpu_us() for _, daemon in self.sides())
 
     def start(self, links: int = 1) -> float:
         """Until all links are up; how many seconds that took with the guests' start."""

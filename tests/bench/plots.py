@@ -87,7 +87,8 @@ def scale(part: Part) -> tuple[int, str]:
     shown = {name: {metric: found for metric, found in part[name].items()
                     if int(name) >= 100 or metric not in small} for name in counts}  # fmt: skip
     script = table("cost", shown, counts, CURVES)
-    script += 'set logscale x\nunset mxtics\nset xlabel "channels" offset 0,0.7\nset multiplot layout 2,2\n'
+    script += 'set logscale x\nunset mxtics\nset xlabel "channels" offset 0,0.7\n'
+    script += "set multiplot layout 2,2\n"
     for title, column, titles, extra in PANELS:
         script += f'unset arrow\nunset label\nset yrange [0:*]\nset title "{title}"\n{extra}'
         script += curves("$cost", column, titles)

@@ -42,7 +42,7 @@ def figures_table(figures: Figures, columns: Mapping[str, str]) -> str:
             for metric in columns
         ]
         lines.append([contender, *cells])
-    return rows(lines)
+    return rows(lines) if len(lines) > 1 else ""
 
 
 def goals_table(figures: Figures, goals: Sequence[Goal]) -> str:
