@@ -41,14 +41,27 @@ typedef struct Gather {
     MuxJoint *joint;
     struct iovec pieces[PIECES];
     uint64_t slots[PIECES];
-    size_t n;
+    size_t n, size;
 } Gather;
+
+// Writes what is in the batch. False when the port takes no more, or there was nothing.
+static bool write_batch(MuxLink *link)
+{
+    const uint8_t *base;
+    size_t size = mux_session_output(link->session, &base);
+    size_t n = size ? mux_port_write(link->port, base, size) : 0;
+
+    if (n > 0)
+        mux_session_output_done(link->session, n);
+    return n > 0;
+}
 
 static void flush(Gather *gather)
 {
     if (gather->n > 0)
         mux_joint_data(gather->joint, gather->pieces, gather->slots, gather->n);
     gather->n = 0;
+    gather->size = 0;
 }
 
 static void gather_data(Gather *gather, const MuxEvent *event)
@@ -58,6 +71,7 @@ static void gather_data(Gather *gather, const MuxEvent *event)
     gather->joint = event->user;
     gather->slots[gather->n] = event->slot;
     gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
+    gather->size += event->size;
 }
 
 // --- events
@@ -128,7 +142,7 @@ static void drain_events(MuxLink *link)
     MuxEvent event;
 
     gather.joint = NULL;
-    gather.n = 0;
+    gather.n = gather.size = 0;
     while (mux_session_next_event(link->session, &event)) {
         if (event.type == MUX_EVENT_DATA) {
             gather_data(&gather, &event);
@@ -137,6 +151,10 @@ static void drain_events(MuxLink *link)
         flush(&gather);
         on_event(link, &event);
     }
+    // In a guest much takes its time to be copied, and the other end need not wait so long for its
+    // ACK. On a host a message more costs the guest more than that.
+    if (link->relay->role == MUX_GUEST && gather.size >= MUX_ACK_EVERY / 2)
+        (void)write_batch(link);
     flush(&gather);
 }
 
@@ -235,18 +253,11 @@ static void set_timer(MuxLink *link)
 static void on_pump(MuxJob *job)
 {
     MuxLink *link = mux_container(job, MuxLink, pump);
-    const uint8_t *base;
-    size_t size, n;
 
     mux_session_tick(link->session, mux_loop_now(link->relay->loop));
-    for (;;) {
+    do
         fill_batch(link);
-        size = mux_session_output(link->session, &base);
-        n = size ? mux_port_write(link->port, base, size) : 0;
-        if (n == 0)
-            break;
-        mux_session_output_done(link->session, n);
-    }
+    while (write_batch(link));
     drain_events(link);
     set_timer(link);
 }

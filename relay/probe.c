@@ -7,7 +7,7 @@
 // several sizes, in turns, so that what disturbs one disturbs all; the best time counts.
 //
 // Shared memory is used from the least size on from which it, and every larger one, is faster. That
-// takes some 20 ms, once a session; a peer that does not take part leaves the region unused.
+// takes some 50 ms, once a session; a peer that does not take part leaves the region unused.
 
 #include "probe.h"
 
@@ -22,7 +22,8 @@
 #include "sources.h"
 
 #define RUN_BYTES 524288
-#define ROUNDS    7 // and one to warm up: windows grow
+// And one to warm up: windows grow. On a busy machine few of them are undisturbed.
+#define ROUNDS    20
 #define TIME_MS   2000
 // Faster by less than this is chance.
 #define CLEARLY(us) ((us) / 100 * 95)
