@@ -64,7 +64,7 @@
 
 // The port buffers 128 writes (4 MiB) before it pushes back. This is how much of that we use for
 // data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.
-#define MUX_FLIGHT_MAX (128 * 1024)
+#define MUX_FLIGHT_MAX (256 * 1024)
 
 // What a channel sends before the next one's turn: a frame, or less when many have something to
 // send, so that a round of all is one flight; but no less than this, or headers and system calls

@@ -41,27 +41,14 @@ typedef struct Gather {
     MuxJoint *joint;
     struct iovec pieces[PIECES];
     uint64_t slots[PIECES];
-    size_t n, size;
+    size_t n;
 } Gather;
-
-// Writes what is in the batch. False when the port takes no more, or there was nothing.
-static bool write_batch(MuxLink *link)
-{
-    const uint8_t *base;
-    size_t size = mux_session_output(link->session, &base);
-    size_t n = size ? mux_port_write(link->port, base, size) : 0;
-
-    if (n > 0)
-        mux_session_output_done(link->session, n);
-    return n > 0;
-}
 
 static void flush(Gather *gather)
 {
     if (gather->n > 0)
         mux_joint_data(gather->joint, gather->pieces, gather->slots, gather->n);
     gather->n = 0;
-    gather->size = 0;
 }
 
 static void gather_data(Gather *gather, const MuxEvent *event)
@@ -71,7 +58,6 @@ static void gather_data(Gather *gather, const MuxEvent *event)
     gather->joint = event->user;
     gather->slots[gather->n] = event->slot;
     gather->pieces[gather->n++] = (struct iovec){(void *)event->data, event->size};
-    gather->size += event->size;
 }
 
 // --- events
@@ -142,7 +128,7 @@ static void drain_events(MuxLink *link)
     MuxEvent event;
 
     gather.joint = NULL;
-    gather.n = gather.size = 0;
+    gather.n = 0;
     while (mux_session_next_event(link->session, &event)) {
         if (event.type == MUX_EVENT_DATA) {
             gather_data(&gather, &event);
@@ -151,10 +137,6 @@ static void drain_events(MuxLink *link)
         flush(&gather);
         on_event(link, &event);
     }
-    // In a guest much takes its time to be copied, and the other end need not wait so long for its
-    // ACK. On a host a message more costs the guest more than that.
-    if (link->relay->role == MUX_GUEST && gather.size >= MUX_ACK_EVERY / 2)
-        (void)write_batch(link);
     flush(&gather);
 }
 
@@ -233,6 +215,18 @@ static void fill_batch(MuxLink *link)
         mux_joint_turned(turn.user);
         mux_regions_check(link);
     }
+}
+
+// Writes what is in the batch. False when the port takes no more, or there was nothing.
+static bool write_batch(MuxLink *link)
+{
+    const uint8_t *base;
+    size_t size = mux_session_output(link->session, &base);
+    size_t n = size ? mux_port_write(link->port, base, size) : 0;
+
+    if (n > 0)
+        mux_session_output_done(link->session, n);
+    return n > 0;
 }
 
 static void set_timer(MuxLink *link)

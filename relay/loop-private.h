@@ -14,6 +14,7 @@ struct MuxLoop {
     int epoll;
     uint64_t now_us;
     MuxList ready; // watches with (ready & wanted) != 0
+    MuxList last;  // …that are called last
     MuxList jobs;
     bool running;
     bool glib_due; // a descriptor of GLib's sources has something

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // A turn is: collect what the kernel reports, call each watch that has something wanted, run the
-// jobs. A watch that is still ready goes to the end of the list for the next turn, so that a busy
+// jobs; the same with those that are to be last. These are the ports: what they bring takes its
+// time to be given to its readers, and an answer that came meanwhile must not wait for the next
+// lot. A watch that is still ready goes to the end of the list for the next turn, so that a busy
 // one cannot keep the others from theirs. Nothing is called while events are collected, and a watch
 // that is stopped leaves the lists at once, so a callback may free any watch.
 
@@ -22,7 +24,8 @@ typedef struct LoopSource {
 
 bool mux_loop_busy(const MuxLoop *loop)
 {
-    return !mux_list_empty(&loop->ready) || !mux_list_empty(&loop->jobs);
+    return !mux_list_empty(&loop->ready) || !mux_list_empty(&loop->last) ||
+           !mux_list_empty(&loop->jobs);
 }
 
 static gboolean source_prepare(GSource *source, gint *timeout)
@@ -42,7 +45,7 @@ static void queue_if_due(MuxWatch *watch)
     if (!(watch->ready & watch->wanted))
         mux_list_remove(&watch->node);
     else if (mux_list_empty(&watch->node))
-        mux_list_append(&watch->loop->ready, &watch->node);
+        mux_list_append(watch->last ? &watch->loop->last : &watch->loop->ready, &watch->node);
 }
 
 // Whether the kernel reports when it can be written. Asking anew reports what is so already.
@@ -77,17 +80,17 @@ static void collect(MuxLoop *loop, int timeout_ms)
     }
 }
 
-static void call_ready(MuxLoop *loop)
+static void call_ready(MuxList *ready)
 {
     MuxList turn, *first;
 
     // Whatever becomes ready again meanwhile waits for the next turn.
     mux_list_init(&turn);
-    while ((first = mux_list_first(&loop->ready)))
+    while ((first = mux_list_first(ready)))
         mux_list_append(&turn, first);
     while ((first = mux_list_first(&turn))) {
         MuxWatch *watch = mux_container(first, MuxWatch, node);
-        mux_list_append(&loop->ready, first);
+        mux_list_append(ready, first);
         watch->fn(watch);
     }
     // Those whose function used up what was ready have taken themselves out in mux_watch_drained().
@@ -110,7 +113,9 @@ static void run_jobs(MuxLoop *loop)
 void mux_loop_turn(MuxLoop *loop, int timeout_ms)
 {
     collect(loop, timeout_ms);
-    call_ready(loop);
+    call_ready(&loop->ready);
+    run_jobs(loop);
+    call_ready(&loop->last);
     run_jobs(loop);
 }
 
@@ -135,6 +140,7 @@ int mux_loop_new(MuxLoop **ret_loop)
     loop->epoll = epoll;
     loop->now_us = (uint64_t)g_get_monotonic_time();
     mux_list_init(&loop->ready);
+    mux_list_init(&loop->last);
     mux_list_init(&loop->jobs);
     loop->source = g_source_new(&functions, sizeof(LoopSource));
     ((LoopSource *)loop->source)->loop = loop;

@@ -29,6 +29,7 @@ struct MuxWatch {
     uint32_t asked;  // EPOLL* bits that the kernel reports
     uint32_t ready;  // EPOLL* bits that the kernel reported and nobody used up
     uint32_t wanted; // EPOLL* bits for which `fn` is called
+    bool last;       // to be called after the others and their jobs
     void (*fn)(MuxWatch *watch);
     MuxList node;
 };

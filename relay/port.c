@@ -154,6 +154,7 @@ static void adopt(MuxPort *port, int fd)
         retry_later(port, g_strerror(-r));
         return;
     }
+    port->watch.last = true;
     port->state = PORT_WAITING;
 }
 

@@ -23,8 +23,8 @@
 
 #define RUN_BYTES 524288
 // And one to warm up: windows grow. On a busy machine few of them are undisturbed.
-#define ROUNDS    20
-#define TIME_MS   2000
+#define ROUNDS  20
+#define TIME_MS 2000
 // Faster by less than this is chance.
 #define CLEARLY(us) ((us) / 100 * 95)
 
