@@ -44,8 +44,7 @@ frame, and from there into one in the place of the port; what came back (credit,
 decode: from the port's buffer into the session, and from there to a socket's; credit is given.
 ns has these copies, of which there are as many with both; instructions are without them, counted by
 callgrind, twice, with the same result. guestmux gives credit and ACKs all the time; nghttp2 has
-windows of 2 GiB, and says next to nothing of them. What is left of a channel's quantum goes as a
-frame of its own, whose cost is counted with the others'."""
+windows of 2 GiB, and says next to nothing of them."""
 
 
 def goals() -> list[Goal]:

@@ -38,17 +38,17 @@ class Traced:
                                 *daemon.command()]  # fmt: skip
 
     def state(self) -> str:
-        """The letter that ps shows; S is a system call that waits, which for a daemon is poll()."""
+        """The letter that ps shows; S is a system call that waits, for a daemon epoll_wait()."""
         fields = Path(f"/proc/{self.daemon.pid}/stat").read_text().rsplit(")", 1)[1]
         return fields.split()[0]
 
     def calls(self) -> Counter[str]:
-        """Those that have returned, by name. What was interrupted (poll(), by SIGSTOP) is counted
-        when it goes on, as restart_syscall, and has something to return."""
+        """Those that have returned, by name, but for the waiting that SIGSTOP has interrupted: it
+        is begun anew, and counted when it has something to return."""
         text = self.log.read_text(errors="replace")
         lines = text[: text.rfind("\n") + 1].splitlines()
         return Counter(match[1] or match[2] for line in lines
-                       if "ERESTART" not in line and "<unfinished" not in line
+                       if "ERESTART" not in line and "EINTR" not in line and "<unfinished" not in line
                        and (match := CALL.match(line)))  # fmt: skip
 
     def stop(self) -> None:
