@@ -26,32 +26,40 @@ void mux_scheduler_init(MuxScheduler *scheduler)
 {
     mux_list_init(&scheduler->fresh);
     mux_list_init(&scheduler->waiting);
-    scheduler->sent = 0;
-    scheduler->count = 0;
+    scheduler->sent = scheduler->waited = 0;
+    scheduler->count = scheduler->ahead = 0;
 }
 
 void mux_share_init(MuxShare *share)
 {
     mux_list_init(&share->node);
     share->deficit = MUX_PAYLOAD_MAX;
-    share->left = 0;
-    share->held = false;
+    share->left = share->left_waited = 0;
+    share->held = share->ahead = false;
 }
 
-// While it had nothing to send the others had those turns, or did not want them. When they have
-// had a round of them, it has its next quantum.
+// While it had nothing to send the others had those turns, or did not want them. When those that
+// wait have had a round of them, it has its next quantum: they, not all, or some that come back in
+// turns would stay ahead of them for ever.
 static void forgive(const MuxScheduler *scheduler, MuxShare *share)
 {
     uint64_t since = scheduler->sent - share->left;
+    uint64_t waited = scheduler->waited - share->left_waited;
     uint64_t debt = share->deficit < 0 ? (uint64_t)-share->deficit : 0;
-    uint32_t next = quantum(scheduler);
+    uint32_t next = quantum(scheduler), waiting = scheduler->count - scheduler->ahead;
 
     if (since < debt)
         share->deficit += (int32_t)since;
-    else if (since - debt >= (uint64_t)next * (scheduler->count + 1))
+    else if (waited >= debt && waited - debt >= (uint64_t)next * (waiting + 1))
         share->deficit = share->deficit > (int32_t)next ? share->deficit : (int32_t)next;
     else if (debt > 0)
         share->deficit = 0;
+}
+
+static void set_ahead(MuxScheduler *scheduler, MuxShare *share, bool ahead)
+{
+    scheduler->ahead += (uint32_t)ahead - (uint32_t)share->ahead;
+    share->ahead = ahead;
 }
 
 void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
@@ -62,6 +70,7 @@ void mux_scheduler_add(MuxScheduler *scheduler, MuxShare *share)
     // What is left of a quantum is what a quiet channel may send ahead of the others.
     bool quiet = share->deficit > 0 && !share->held;
     mux_list_append(quiet ? &scheduler->fresh : &scheduler->waiting, &share->node);
+    set_ahead(scheduler, share, quiet);
     share->held = false;
     scheduler->count++;
 }
@@ -70,6 +79,8 @@ static void take_out(MuxScheduler *scheduler, MuxShare *share, bool held)
 {
     if (!mux_list_empty(&share->node)) {
         share->left = scheduler->sent;
+        share->left_waited = scheduler->waited;
+        set_ahead(scheduler, share, false);
         scheduler->count--;
     }
     mux_list_remove(&share->node);
@@ -111,7 +122,11 @@ uint32_t mux_scheduler_turn(const MuxScheduler *scheduler, const MuxShare *share
 void mux_scheduler_sent(MuxScheduler *scheduler, MuxShare *share, uint32_t n)
 {
     scheduler->sent += n;
+    scheduler->waited += share->ahead ? 0 : n;
     share->deficit -= (int32_t)n;
-    if (share->deficit <= 0)
-        mux_list_append(&scheduler->waiting, &share->node);
+    // Its owner may have ended it within its turn: then it is not queued any more.
+    if (share->deficit > 0 || mux_list_empty(&share->node))
+        return;
+    set_ahead(scheduler, share, false);
+    mux_list_append(&scheduler->waiting, &share->node);
 }

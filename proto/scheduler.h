@@ -13,7 +13,9 @@ typedef struct MuxScheduler {
     MuxList fresh;   // became ready since they last ran dry, and have not used up a first quantum
     MuxList waiting; // everybody else with something to send
     uint64_t sent;   // bytes, by all
+    uint64_t waited; // bytes, by those in `waiting`
     uint32_t count;  // in both lists
+    uint32_t ahead;  // in `fresh`
 } MuxScheduler;
 
 typedef struct MuxShare {
@@ -21,7 +23,9 @@ typedef struct MuxShare {
     int32_t deficit; // bytes that it may still send before the next one's turn; below 0: of its
                      // next turns it has used up so much
     uint64_t left;   // what all had sent when it was taken out
-    bool held;       // was taken out with something left to send
+    uint64_t left_waited; // what those in `waiting` had
+    bool ahead;           // is in `fresh`
+    bool held;            // was taken out with something left to send
 } MuxShare;
 
 void mux_scheduler_init(MuxScheduler *scheduler);

@@ -163,7 +163,8 @@ static void make_room(MuxJoint *joint)
 {
     static const int size = 1 << 20;
 
-    if (!joint->roomy)
+    // TCP makes its own room, unless it is told how much.
+    if (!joint->roomy && !joint->tcp)
         (void)setsockopt(joint->watch.fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     joint->roomy = true;
 }

@@ -17,6 +17,7 @@ struct MuxLoop {
     MuxList last;  // …that are called last
     MuxList jobs;
     bool running;
+    bool asking;   // GLib is asked what it waits for besides this
     bool glib_due; // a descriptor of GLib's sources has something
 };
 

@@ -48,7 +48,7 @@ static bool add(int epoll, int fd, uint32_t events, void *what)
 static bool add_all(const MuxLoop *loop, int epoll, const GPollFD *fds, int n)
 {
     for (int i = 0; i < n; i++)
-        // The loop's own is among them. One that was closed is not reported by poll() either.
+        // The loop's own is among them. One that was closed is none of the loop's business.
         if (fds[i].fd != loop->epoll && !add(epoll, fds[i].fd, fds[i].events, NULL) &&
             errno != EEXIST && errno != EBADF)
             return false;
@@ -58,7 +58,9 @@ static bool add_all(const MuxLoop *loop, int epoll, const GPollFD *fds, int n)
 static void watch_glib(MuxLoop *loop, Guests *guests)
 {
     int n, timeout;
+    loop->asking = true;
     g_autofree GPollFD *fds = query(&n, &timeout);
+    loop->asking = false;
 
     guests->deadline_us =
         timeout < 0 ? UINT64_MAX : (uint64_t)g_get_monotonic_time() + (uint64_t)timeout * 1000;

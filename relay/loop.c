@@ -30,8 +30,11 @@ bool mux_loop_busy(const MuxLoop *loop)
 
 static gboolean source_prepare(GSource *source, gint *timeout)
 {
+    const MuxLoop *loop = ((LoopSource *)source)->loop;
+
     *timeout = -1;
-    return mux_loop_busy(((LoopSource *)source)->loop);
+    // Asked what GLib itself waits for, it is not ready: it takes its turns without GLib.
+    return !loop->asking && mux_loop_busy(loop);
 }
 
 static gboolean source_check(GSource *source)

@@ -19,7 +19,7 @@ guint mux_source_timeout(guint ms, GSourceFunc fn, gpointer user)
 
 guint mux_source_idle(GSourceFunc fn, gpointer user)
 {
-    return added(g_idle_add(fn, user));
+    return added(g_idle_add_full(G_PRIORITY_DEFAULT, fn, user, NULL));
 }
 
 guint mux_source_child(GPid pid, GChildWatchFunc fn, gpointer user)

@@ -72,6 +72,24 @@ static void test_busy(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->called, >, 10);
 }
 
+static gboolean on_idle(gpointer user)
+{
+    Fixture *f = user;
+
+    mux_loop_quit(f->loop);
+    return G_SOURCE_REMOVE;
+}
+
+// Nor from what is to be done at once.
+static void test_busy_idle(Fixture *f, gconstpointer data)
+{
+    (void)data;
+    watch(f, on_nothing);
+    g_assert_cmpint(write(f->ends[1], "x", 1), ==, 1);
+    mux_source_idle(on_idle, f);
+    mux_loop_run(f->loop);
+}
+
 static void add_timeout(MuxWatch *watch)
 {
     Fixture *f = mux_container(watch, Fixture, watch);
@@ -272,6 +290,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     ADD("/loop/busy", test_busy);
+    ADD("/loop/busy-idle", test_busy_idle);
     ADD("/loop/added", test_added);
     ADD("/loop/child", test_child);
     ADD("/loop/many-descriptors", test_many_descriptors);

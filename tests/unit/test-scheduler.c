@@ -248,6 +248,50 @@ static void test_quiet_again(void)
     g_assert_true(next(&scheduler) == &senders[0]);
 }
 
+// Channels that have a question each time that all together have sent a flight, as those that wait
+// for answers over a busy port: bulk beside them still gets its part.
+static void test_bulk_beside_many(void)
+{
+    enum { N = 100, WRITE = 4096 };
+    static Sender senders[N + 1];
+    uint64_t back[N + 1] = {0};
+    MuxScheduler scheduler;
+    senders_init(senders, N + 1, &scheduler);
+    while (scheduler.sent < 200u << 20) {
+        for (unsigned i = 1; i <= N; i++)
+            if (back[i] > 0 && scheduler.sent >= back[i]) {
+                back[i] = 0;
+                mux_scheduler_add(&scheduler, &senders[i].share);
+            }
+        Sender *sender = next(&scheduler);
+        uint32_t bytes = mux_scheduler_turn(&scheduler, &sender->share);
+        bytes = sender == &senders[0] ? bytes : MIN(bytes, WRITE);
+        mux_scheduler_sent(&scheduler, &sender->share, bytes);
+        sender->sent += bytes;
+        if (sender != &senders[0]) {
+            mux_scheduler_remove(&scheduler, &sender->share);
+            back[sender - senders] = scheduler.sent + MUX_FLIGHT_MAX;
+        }
+    }
+    g_assert_cmpuint(senders[0].sent, >=, scheduler.sent / (N + 1));
+}
+
+// Its owner may end a channel within its turn.
+static void test_ended_in_its_turn(void)
+{
+    Sender senders[2];
+    MuxScheduler scheduler;
+    senders_init(senders, 2, &scheduler);
+    g_assert_true(next(&scheduler) == &senders[0]);
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    mux_scheduler_sent(&scheduler, &senders[0].share, QUANTUM);
+    g_assert_true(next(&scheduler) == &senders[1]);
+    mux_scheduler_remove(&scheduler, &senders[1].share);
+    mux_scheduler_remove(&scheduler, &senders[0].share);
+    g_assert_null(next(&scheduler));
+    g_assert_cmpuint(scheduler.count, ==, 0);
+}
+
 #define SLOT MUX_SLOT_MAX
 
 // Who sends a whole slot in one turn waits until the others have had as much.
@@ -335,6 +379,8 @@ int main(int argc, char **argv)
     g_test_add_func("/scheduler/many-are-fair", test_many_are_fair);
     g_test_add_func("/scheduler/no-crumbs", test_no_crumbs);
     g_test_add_func("/scheduler/quiet-again", test_quiet_again);
+    g_test_add_func("/scheduler/bulk-beside-many", test_bulk_beside_many);
+    g_test_add_func("/scheduler/ended-in-its-turn", test_ended_in_its_turn);
     g_test_add_func("/scheduler/debt", test_debt);
     g_test_add_func("/scheduler/debt-shares", test_debt_shares);
     g_test_add_func("/scheduler/debt-alone", test_debt_alone);
