@@ -127,7 +127,11 @@ class Stack:
         if side == "host":
             raw = VM.encode() + b"/" + raw
         sock = self.dial(side)
-        sock.sendall(raw + (b"\0" if silent else b"\n") + data)
+        try:
+            sock.sendall(raw + (b"\0" if silent else b"\n") + data)
+        except BrokenPipeError:  # refused before all of it was written; the answer is there
+            if silent:
+                raise
         if not silent:
             line = read_line(sock)
             if line != b"OK":
