@@ -11,9 +11,7 @@
 // gone.
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,32 +104,23 @@ static void prepare_child(gpointer user)
 }
 
 int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,
-                      const char *const *environment, MuxChild **link, int *ret_fd)
+                      const char *const *environment, int fd, MuxChild **link)
 {
     g_autoptr(GError) error = NULL;
-    int ends[2];
     GPid pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return -errno;
-    mux_address_refuse_descriptors(ends[0]);
-    // The handler's end blocks, as programs expect of their stdin; ours does not.
-    (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
     // Nothing of ours is inherited, since all is close-on-exec.
     bool started = g_spawn_async_with_pipes_and_fds(
         NULL, (const gchar *const *)service->argv, environment,
-        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, prepare_child, services,
-        ends[1], ends[1], -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
-    close(ends[1]);
+        G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN, prepare_child, services, fd, fd,
+        -1, NULL, NULL, 0, &pid, NULL, NULL, NULL, &error);
     if (!started) {
         if (may_log(services))
             g_warning("service %s: %s", service->name, error->message);
-        close(ends[0]);
         return error->code == G_SPAWN_ERROR_FORK ? -EAGAIN : -ENOEXEC;
     }
     *link = child_new(services, service, use, pid);
     (*link)->link = link;
-    *ret_fd = ends[0];
     return 0;
 }
 

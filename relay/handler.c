@@ -26,6 +26,8 @@
 #define DEAF_RETRY_MS 100 // a registrant that does not read
 #define WAITING_MAX   64  // channels for a program that registered, and does not read
 
+#define NO_DESCRIPTORS "no file descriptors left (see LimitNOFILE, ulimit -n)"
+
 static void try_connect(MuxJoint *joint);
 
 static void refuse(MuxJoint *joint, MuxCode code, const char *why)
@@ -86,7 +88,7 @@ static void adopt(MuxJoint *joint, int fd, bool connecting)
 {
     if (!may_keep(joint->link, fd)) {
         close(fd);
-        refuse(joint, MUX_CODE_LIMIT, "no file descriptors left (see LimitNOFILE, ulimit -n)");
+        refuse(joint, MUX_CODE_LIMIT, NO_DESCRIPTORS);
         return;
     }
     // What a fresh socket is ready for is reported at once, so nothing is missed meanwhile.
@@ -107,6 +109,13 @@ static MuxCode failure_code(int r)
                                                                          : MUX_CODE_REFUSED;
 }
 
+static const char *failure_text(const MuxService *service, int r)
+{
+    if (r == -EMFILE)
+        return NO_DESCRIPTORS;
+    return service->kind == MUX_SERVICE_EXEC ? "its program could not be started" : g_strerror(-r);
+}
+
 static json_object *channel_event(const MuxJoint *joint)
 {
     json_object *event = json_object_new_object();
@@ -116,41 +125,40 @@ static json_object *channel_event(const MuxJoint *joint)
     return event;
 }
 
-// The registrant is sent one end of a socket pair; ours comes back. As mux_address_connect(). What
-// would be refused afterwards is not even sent.
-static int hand_over(MuxJoint *joint, int *ret_fd)
+static int hand_over(MuxJoint *joint, int fd)
 {
-    MuxControl *registrant = joint->service->registrant;
-    int ends[2];
+    int r = mux_control_hand(joint->service->registrant, channel_event(joint), fd);
 
-    if (!registrant)
-        return -ECONNREFUSED;
-    if (!mux_control_takes(registrant))
-        return MUX_CONNECT_BUSY;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return -errno;
-    mux_address_refuse_descriptors(ends[0]);
-    int r = may_keep(joint->link, ends[0])
-                ? mux_control_hand(registrant, channel_event(joint), ends[1])
-                : -EMFILE;
-    close(ends[1]);
-    if (r == 0) {
-        // The other end blocks, as programs expect; ours does not.
-        (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
-        *ret_fd = ends[0];
-        return 0;
-    }
-    close(ends[0]);
     return r == MUX_CONTROL_BUSY ? MUX_CONNECT_BUSY : r;
 }
 
-static int start_handler(MuxJoint *joint, int *ret_fd)
+static int start_program(MuxJoint *joint, int fd)
 {
     MuxServices *services = joint->link->relay->services;
     g_auto(GStrv) environment = mux_preamble_environment(joint);
 
     return mux_service_spawn(services, joint->service, joint->use, (const char *const *)environment,
-                             &joint->child, ret_fd);
+                             fd, &joint->child);
+}
+
+// As mux_address_connect(), where the handler is given one end of a socket pair. What would be
+// refused afterwards is not even begun.
+static int give_end(MuxJoint *joint, int (*give)(MuxJoint *joint, int fd), int *ret_fd)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    mux_address_refuse_descriptors(ends[0]);
+    // The handler's end blocks, as programs expect; ours does not.
+    (void)g_unix_set_fd_nonblocking(ends[0], TRUE, NULL);
+    int r = may_keep(joint->link, ends[0]) ? give(joint, ends[1]) : -EMFILE;
+    close(ends[1]);
+    if (r == 0)
+        *ret_fd = ends[0];
+    else
+        close(ends[0]);
+    return r;
 }
 
 // As mux_address_connect(). Starting a program costs more than anything else that the other side
@@ -162,14 +170,19 @@ static int reach_handler(MuxJoint *joint, int *ret_fd)
 
     if (service->kind == MUX_SERVICE_CONNECT)
         return mux_address_connect(&service->address, ret_fd);
-    if (service->kind == MUX_SERVICE_ACCEPT)
-        return hand_over(joint, ret_fd);
+    if (service->kind == MUX_SERVICE_ACCEPT) {
+        if (!service->registrant)
+            return -ECONNREFUSED;
+        if (!mux_control_takes(service->registrant))
+            return MUX_CONNECT_BUSY;
+        return give_end(joint, hand_over, ret_fd);
+    }
     // One whose channel has ended may take a moment to end itself, and is a process until then.
     if (joint->use->children >= service->max_channels)
         return MUX_CONNECT_BUSY;
     if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
         return MUX_CONNECT_BUSY;
-    return start_handler(joint, ret_fd);
+    return give_end(joint, start_program, ret_fd);
 }
 
 static void try_connect(MuxJoint *joint)
@@ -183,9 +196,7 @@ static void try_connect(MuxJoint *joint)
         joint->retry = mux_source_timeout(
             service->kind == MUX_SERVICE_ACCEPT ? DEAF_RETRY_MS : BUSY_RETRY_MS, on_retry, joint);
     else if (r < 0)
-        refuse(joint, failure_code(r),
-               service->kind == MUX_SERVICE_EXEC ? "its program could not be started"
-                                                 : g_strerror(-r));
+        refuse(joint, failure_code(r), failure_text(service, r));
     else
         adopt(joint, fd, r == MUX_CONNECTING);
 }

@@ -54,10 +54,10 @@ GList *mux_services_sorted(const MuxServices *services);
 // The same as JSON: [{"service": …, "connect", "exec" or "accept": …, …}]. The caller's.
 json_object *mux_services_json(const MuxServices *services);
 
-// Starts an exec service's handler with that environment, counted in `use`, with a socket as its
-// stdin and stdout; our end comes back. 0, or a negative errno. *link is set to NULL when the
-// handler ends before mux_child_leave().
+// Starts an exec service's handler with that environment, counted in `use`, with `fd`, a socket, as
+// its stdin and stdout; `fd` remains the caller's. 0, or a negative errno. *link is set to NULL
+// when the handler ends before mux_child_leave().
 int mux_service_spawn(MuxServices *services, MuxService *service, MuxUse *use,
-                      const char *const *environment, MuxChild **link, int *ret_fd);
+                      const char *const *environment, int fd, MuxChild **link);
 // Its channel is gone; `ask` it to end, if it does not by itself. NULL is fine.
 void mux_child_leave(MuxChild *child, bool ask);
