@@ -65,6 +65,11 @@
 // The port buffers 128 writes (4 MiB) before it pushes back. This is how much of that we use for
 // data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.
 #define MUX_FLIGHT_MAX (256 * 1024)
+// The same while somebody is there who has little to send and does not like to wait, and for how
+// long he is thought to be there after the last that he sent. Less would be under twice
+// MUX_ACK_EVERY; and the less it is, the more do ACKs cost.
+#define MUX_FLIGHT_BESIDE (2 * MUX_ACK_EVERY)
+#define MUX_BESIDE_US     500000u
 
 // What a channel sends before the next one's turn: a frame, or less when many have something to
 // send, so that a round of all is one flight; but no less than this, or headers and system calls

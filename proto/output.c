@@ -102,7 +102,7 @@ bool mux_output_acked(MuxOutput *output, uint64_t untrusted_bytes)
     return true;
 }
 
-bool mux_output_full_flight(const MuxOutput *output)
+uint64_t mux_output_in_flight(const MuxOutput *output)
 {
-    return output->sent - output->acked >= MUX_FLIGHT_MAX;
+    return output->sent - output->acked;
 }

@@ -46,5 +46,5 @@ void mux_output_written(MuxOutput *output, size_t n);
 
 // The peer has read this much of the session's bytes. False when that cannot be.
 bool mux_output_acked(MuxOutput *output, uint64_t untrusted_bytes);
-// Whether so much is in flight that data has to wait.
-bool mux_output_full_flight(const MuxOutput *output);
+// Bytes that the peer has not acknowledged.
+uint64_t mux_output_in_flight(const MuxOutput *output);

@@ -93,6 +93,8 @@ static uint32_t wanted(const MuxSession *session, const MuxChannel *channel)
         least(mux_credit_left(&channel->credit), channel->most ? channel->most : MUX_SLOT_MAX);
     // Twice what was there last time, so that slots grow with what comes and no more.
     want = least(want, channel->last ? 2 * (uint64_t)channel->last : MUX_SLOT_WANTED);
+    if (mux_session_beside(session))
+        want = least(want, MUX_SLOT_WANTED);
     return channel->path == MUX_PATH_AUTO && want < session->threshold ? session->threshold : want;
 }
 

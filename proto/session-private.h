@@ -51,6 +51,8 @@ struct MuxSession {
     MuxOutput output;
     uint32_t sequence;        // of the next frame that has to arrive
     uint64_t received, acked; // bytes of the peer's frames, and how much of it we told
+    uint32_t bulk;            // the channel that was last to send a lot; 0: none was
+    uint64_t beside_us;       // until then others are expected to send a little
 
     MuxTable channels;
     MuxBudget budget;
@@ -90,6 +92,12 @@ struct MuxSession {
 static inline uint32_t mux_session_most_alive(const MuxSession *session)
 {
     return session->limits.channels * 2;
+}
+
+// Whether somebody beside the bulk transfers waits for messages.
+static inline bool mux_session_beside(const MuxSession *session)
+{
+    return session->now_us < session->beside_us;
 }
 
 // Ends the session: all channels die, and DOWN is told after them.

@@ -92,6 +92,8 @@ void mux_session_start(MuxSession *session, uint64_t id, uint64_t now_us)
     session->peer_last = 0;
     session->sequence = 1;
     session->received = session->acked = 0;
+    session->bulk = 0;
+    session->beside_us = 0;
     mux_output_restart(&session->output);
     mux_bucket_init(&session->resets_out, MUX_RESETS_BURST, MUX_RESETS_PER_SECOND, now_us);
     mux_bucket_init(&session->resets_in, MUX_RESETS_BURST_IN, MUX_RESETS_PER_SECOND_IN, now_us);
@@ -155,7 +157,7 @@ void mux_session_info(const MuxSession *session, MuxSessionInfo *ret_info)
         .channels = session->channels.count,
         .sent = session->output.sent,
         .received = session->received,
-        .in_flight = session->output.sent - session->output.acked,
+        .in_flight = mux_output_in_flight(&session->output),
         .budget = session->limits.budget,
         .budget_used = budget->used + (uint64_t)session->alive * budget->floor,
         .sessions = session->sessions,

@@ -182,8 +182,8 @@ void mux_transmit_control(MuxSession *session)
     put_session_frames(session);
     while ((channel = first_of(&session->urgent)) && put_all(channel)) {
     }
-    while (!mux_output_full_flight(&session->output) && mux_output_room(&session->output) >= 4 &&
-           (channel = first_of(&session->resets)) &&
+    while (mux_output_in_flight(&session->output) < MUX_FLIGHT_MAX &&
+           mux_output_room(&session->output) >= 4 && (channel = first_of(&session->resets)) &&
            mux_bucket_take(&session->resets_out, session->now_us))
         (void)put_all(channel);
     while (session->unanswered < session->peer.pending && (channel = first_of(&session->opens)) &&
@@ -198,10 +198,27 @@ static size_t least(uint64_t a, uint64_t b)
     return (size_t)(a < b ? a : b);
 }
 
+// A message waits behind all that is in flight. So bulk transfers have less there while messages
+// pass them.
+static uint64_t most_in_flight(const MuxSession *session)
+{
+    return mux_session_beside(session) ? MUX_FLIGHT_BESIDE : MUX_FLIGHT_MAX;
+}
+
+static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
+{
+    if (n >= MUX_QUANTUM_MIN)
+        session->bulk = channel->entry.id;
+    else if (channel->share.ahead && channel->entry.id != session->bulk &&
+             mux_output_in_flight(&session->output) >= MUX_FLIGHT_BESIDE / 2)
+        session->beside_us = session->now_us + MUX_BESIDE_US;
+}
+
 bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
 {
     mux_transmit_control(session);
-    if (session->state != MUX_SESSION_UP || mux_output_full_flight(&session->output))
+    if (session->state != MUX_SESSION_UP ||
+        mux_output_in_flight(&session->output) >= most_in_flight(session))
         return false;
 
     size_t room = mux_output_room(&session->output);
@@ -237,6 +254,7 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     channel->run = (uint32_t)least(run, MUX_SLOT_MAX);
     if (n > 0) {
         channel->credit.sent += n;
+        tell_apart(session, channel, n);
         mux_liveness_said(session);
         mux_scheduler_sent(&session->scheduler, &channel->share, (uint32_t)n);
     }

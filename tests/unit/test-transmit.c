@@ -33,6 +33,12 @@ static uint64_t write_all(Forge *forge, MuxChannel *channel)
     return total;
 }
 
+// The peer has read all but so many bytes.
+static void acknowledge(Forge *forge, uint64_t but)
+{
+    forge_number(forge, MUX_FRAME_ACK, 0, end_info(&forge->end).sent - but);
+}
+
 static void test_flight(void)
 {
     Forge forge;
@@ -58,6 +64,42 @@ static void test_flight(void)
     bytes = write_all(&forge, channel);
     g_assert_cmpuint(bytes, >=, 2 * MUX_PAYLOAD_MAX);
     g_assert_cmpuint(bytes, <=, 3 * MUX_PAYLOAD_MAX);
+    forge_deinit(&forge);
+}
+
+// A quiet channel's message that finds much in flight makes the bulk transfer keep less of it
+// there, for a while.
+static void test_flight_beside_messages(void)
+{
+    Forge forge;
+    forge_up(&forge, MUX_GUEST, NULL, NULL);
+    MuxChannel *bulk = accepted(&forge, MUX_CREDIT_MAX);
+    MuxChannel *quiet = end_open(&forge.end, "b");
+    forge_listen(&forge);
+    forge_accept(&forge, channel_id(quiet), MUX_CREDIT_MAX);
+
+    // One that goes when there is little in flight changes nothing.
+    end_write(&forge.end, quiet, "x", 1);
+    write_all(&forge, bulk);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+    // The bulk transfer's own last piece is no message.
+    acknowledge(&forge, MUX_FLIGHT_BESIDE);
+    end_write(&forge.end, bulk, "x", 1);
+    write_all(&forge, bulk);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+
+    acknowledge(&forge, MUX_FLIGHT_BESIDE);
+    end_write(&forge.end, quiet, "x", 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    acknowledge(&forge, MUX_FLIGHT_BESIDE / 2);
+    g_assert_cmpuint(write_all(&forge, bulk), >, 0);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_BESIDE);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, <, MUX_FLIGHT_BESIDE + MUX_FRAME_MAX);
+
+    forge.end.now_us += MUX_BESIDE_US;
+    mux_session_tick(forge.end.session, forge.end.now_us);
+    write_all(&forge, bulk);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
     forge_deinit(&forge);
 }
 
@@ -239,6 +281,7 @@ int main(int argc, char **argv)
     memset(much, 'm', sizeof(much));
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/transmit/flight", test_flight);
+    g_test_add_func("/transmit/flight-beside-messages", test_flight_beside_messages);
     g_test_add_func("/transmit/acks", test_acks);
     g_test_add_func("/transmit/order", test_order);
     g_test_add_func("/transmit/coalesced", test_coalesced);
