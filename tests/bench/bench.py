@@ -15,6 +15,9 @@ import os
 import platform
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -66,13 +69,43 @@ def machine() -> dict[str, Any]:
     }
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    report: dict[str, Any] = {"machine": machine(), "repetitions": options.repetitions}
+def chosen(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The contenders of each part that is to run."""
+    found = {}
     for name in [options.only] if options.only else PARTS:
         part = PARTS[name]
         wanted = [word for word in options.contenders.split(",") if word] or list(part.NAMES)
         if unknown := set(wanted) - set(part.NAMES):
             raise BenchError(f"{name} has no {', '.join(sorted(unknown))}: {', '.join(part.NAMES)}")
+        found[name] = wanted
+    return found
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from error
+
+
+def make_room(options: argparse.Namespace) -> None:
+    """What cannot be written should be known before a quarter of an hour of measuring."""
+    if options.plots:
+        with writing(options.plots):
+            options.plots.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=options.plots).close()
+    if options.json:
+        with writing(options.json):
+            options.json.touch()
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    report: dict[str, Any] = {"machine": machine(), "repetitions": options.repetitions}
+    parts = chosen(options)
+    make_room(options)
+    for name, wanted in parts.items():
+        part = PARTS[name]
         figures, about = part.run(wanted, options.repetitions, to_stderr)
         print(f"\n{about['title']}; medians of {options.repetitions} (least–greatest)\n")
         for columns in part.TABLES:
@@ -85,6 +118,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         report.setdefault("ratios", {})[name] = figures.ratios(part.GOALS)
         report.setdefault("samples", {})[name] = figures.all_samples()
         report.setdefault("about", {})[name] = about | {"contenders": part.NAMES}
+        if options.json:  # after each: what is measured is not lost if the next part fails
+            with writing(options.json):
+                options.json.write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -99,8 +135,6 @@ def main() -> int:
     signal.signal(signal.SIGTERM, on_signal)
     try:
         report = run(options)
-        if options.json:
-            options.json.write_text(json.dumps(report, indent=1) + "\n")
         for file in plots.draw(report, options.plots) if options.plots else ():
             print(f"plot: {file}")
     except (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS)) as error:
