@@ -205,6 +205,8 @@ static uint64_t most_in_flight(const MuxSession *session)
     return mux_session_beside(session) ? MUX_FLIGHT_BESIDE : MUX_FLIGHT_MAX;
 }
 
+// A message is little, of a channel that was quiet, and finds a good part in flight of what may be:
+// with less, it did not wait.
 static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
 {
     if (n >= MUX_QUANTUM_MIN)

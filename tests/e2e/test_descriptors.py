@@ -77,7 +77,13 @@ class Descriptors(StackTest):
 
     def test_exec(self) -> None:
         stack = self.limited("host")
+        starts = stack.port.parent / "starts"
+        program = f"echo >>{starts}; exec cat"
+        stack.host.service("cat", exec=["/bin/sh", "-c", program])
+        stack.host.reload()
         good = self.fill(stack, "cat")
+        # No program is started for a channel that there is no descriptor for.
+        self.assertEqual(starts.read_text().count("\n"), len(good))
         self.assertGreater(len(good), LIMIT // 8)
         self.check_calm(stack)
         self.check_recovery(stack, "cat")

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What lies in the port before the handshake: other programs' bytes, pieces of earlier sessions.
 
-Each time the next session comes up by itself, within a second of both daemons' start, and carries nothing of it.
+Each time the next session comes up by itself, within a second of both daemons' start, and carries
+nothing of it.
 """
 
 from __future__ import annotations
