@@ -33,6 +33,13 @@ static uint64_t write_all(Forge *forge, MuxChannel *channel)
     return total;
 }
 
+// Writes so much, and has no more.
+static void write_one(Forge *forge, MuxChannel *channel, size_t n)
+{
+    g_assert_cmpuint(end_write(&forge->end, channel, much, n), ==, n);
+    forge_listen(forge);
+}
+
 // The peer has read all but so many bytes.
 static void acknowledge(Forge *forge, uint64_t but)
 {
@@ -82,12 +89,20 @@ static void test_flight_beside_messages(void)
     end_write(&forge.end, quiet, "x", 1);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
-    // The bulk transfer's own last piece is no message.
-    acknowledge(&forge, MUX_FLIGHT_BESIDE);
-    end_write(&forge.end, bulk, "x", 1);
+    // The bulk transfer's own last pieces are no messages, even where it is ahead with them.
+    acknowledge(&forge, MUX_FLIGHT_BESIDE / 2);
+    write_one(&forge, bulk, MUX_PAYLOAD_MAX / 2);
+    write_one(&forge, bulk, 1);
+    write_one(&forge, bulk, 1);
+    // Nor is what a channel has to say that has just had its turn, and more.
+    write_one(&forge, quiet, MUX_PAYLOAD_MAX);
+    write_one(&forge, quiet, MUX_PAYLOAD_MAX);
+    write_one(&forge, bulk, MUX_PAYLOAD_MAX / 2);
+    write_one(&forge, quiet, 1);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
 
+    // But what it says later is.
     acknowledge(&forge, MUX_FLIGHT_BESIDE);
     end_write(&forge.end, quiet, "x", 1);
     g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
