@@ -25,7 +25,7 @@ class Direction:
 
     def __init__(self) -> None:
         self.front = b""  # comes before the next connection's first byte
-        self.chunk = 1 << 16  # bytes a write
+        self.chunk = 1 << 16  # bytes a write, but for the zeros of a greeting
         self.cut_after = -1  # so many more, and the port is cut; -1: never
         self.kept = bytearray()  # the last bytes that were carried
         self.total = 0
@@ -161,7 +161,9 @@ class Cable:
             # Little at a time, so that the other direction has its turn.
             piece = self._ends[n].recv(min(1 << 16, direction.chunk * 4096))
             shaped = direction.shape(piece)
-            for start in range(0, len(shaped), direction.chunk):
+            zeros = len(shaped) - len(shaped.lstrip(b"\0"))
+            to.sendall(shaped[:zeros])
+            for start in range(zeros, len(shaped), direction.chunk):
                 to.sendall(shaped[start:start + direction.chunk])
         except OSError:
             return False
