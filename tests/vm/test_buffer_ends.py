@@ -54,8 +54,6 @@ class Ends(SharedCase):
         self.assertEqual(self.told(clip), "owner")
         self.wait_nothing_left()
 
-    # ---- its owner ----
-
     def test_owner_goes(self) -> None:
         """Killed, ended, and told to let it go."""
         for how in ("kill", "end", "release"):
@@ -76,14 +74,56 @@ class Ends(SharedCase):
                 owner.wait()
                 self.wait_nothing_left()
 
+    def test_hostmux_killed(self) -> None:
+        app, clip = self.both()
+        self.host.stop(signal.SIGKILL)
+        self.assertEqual(self.told(clip), "no daemon")
+        self.host.start(None)
+        self.assertEqual(app.wait(GONE), "gone reset")
+        self.back()
+
+    def test_guest_reset(self) -> None:
+        _, clip = self.both()
+        ours = self.create("ours")
+        self._apps.clear()
+        self.vm.reset()
+        self.guest.start()
+        self.assertEqual(self.told(clip), "reset")
+        self.assertIn(self.told(ours), ("reset", "link-down"))
+        self.back()
+
+    def test_kept_mapping(self) -> None:
+        """It stays plugged, empty, and counted, and what comes next is somewhere else."""
+        app = self.app("keep", create="clip", size=MIB)
+        clip = self.open()
+        clip.memory[:] = secrets.token_bytes(MIB)
+        self.alice("muxctl buffer release clip")
+        self.told(clip)
+        wait_for(lambda: self.states() == {"clip": "held"}, PATIENCE_S, self.logs)
+        self.assertIn(f"process {app.process.pid} (keeper) has it", self.guest.log())
+        self.assertEqual(app.shown(), (bytes(16), 0))
+        second = self.create("second")
+        second.memory[:] = secrets.token_bytes(MIB)
+        self.vm.wait_until("muxctl buffer list --names | grep -x second")
+        other = self.app(open="second")
+        self.assertEqual(other.shown()[0], second.memory[:16])
+        self.assertEqual(app.shown(), (bytes(16), 0))
+        second.close()
+        other.wait(GONE)
+        wait_for(lambda: self.states() == {"clip": "held"}, PATIENCE_S, self.logs)
+        app.kill()
+        self.wait_nothing_left()
+
+
+class OnQ35(Ends):
+    hardware = Q35
+
     def test_host_owner_goes(self) -> None:
         clip = self.create()
         app = self.app(open="clip")
         clip.close()
         self.assertEqual(app.wait(GONE), "gone owner")
         self.wait_nothing_left()
-
-    # ---- the daemons ----
 
     def test_guestmux_killed(self) -> None:
         app, clip = self.both()
@@ -96,14 +136,6 @@ class Ends(SharedCase):
         self.assertEqual(end["reason"], "the guest has closed the port")
         self.guest.start()
         self.assertIn(self.told(ours), ("reset", "link-down"))
-        self.back()
-
-    def test_hostmux_killed(self) -> None:
-        app, clip = self.both()
-        self.host.stop(signal.SIGKILL)
-        self.assertEqual(self.told(clip), "no daemon")
-        self.host.start(None)
-        self.assertEqual(app.wait(GONE), "gone reset")
         self.back()
 
     def test_hostmux_killed_and_kept(self) -> None:
@@ -174,18 +206,6 @@ class Ends(SharedCase):
         self.assertEqual(theirs.wait(GONE), "gone owner")
         self.wait_nothing_left()
 
-    # ---- the guest ----
-
-    def test_guest_reset(self) -> None:
-        _, clip = self.both()
-        ours = self.create("ours")
-        self._apps.clear()
-        self.vm.reset()
-        self.guest.start()
-        self.assertEqual(self.told(clip), "reset")
-        self.assertIn(self.told(ours), ("reset", "link-down"))
-        self.back()
-
     def test_z_qemu_killed(self) -> None:
         """The last one of its class."""
         _, clip = self.both()
@@ -196,8 +216,6 @@ class Ends(SharedCase):
         self.assertEqual((self.told(clip), self.told(ours)), ("link-down", "link-down"))
         wait_for(lambda: not self.buffers() and not self.memfds(), PATIENCE_S, self.host.log)
         self.assertFalse(self.node().parent.exists())
-
-    # ---- who does not let go ----
 
     def test_empty(self) -> None:
         """What one had is not in the next one."""
@@ -210,28 +228,6 @@ class Ends(SharedCase):
             app.kill()
             self.told(clip)
             self.wait_nothing_left()
-
-    def test_kept_mapping(self) -> None:
-        """It stays plugged, empty, and counted, and what comes next is somewhere else."""
-        app = self.app("keep", create="clip", size=MIB)
-        clip = self.open()
-        clip.memory[:] = secrets.token_bytes(MIB)
-        self.alice("muxctl buffer release clip")
-        self.told(clip)
-        wait_for(lambda: self.states() == {"clip": "held"}, PATIENCE_S, self.logs)
-        self.assertIn(f"process {app.process.pid} (keeper) has it", self.guest.log())
-        self.assertEqual(app.shown(), (bytes(16), 0))
-        second = self.create("second")
-        second.memory[:] = secrets.token_bytes(MIB)
-        self.vm.wait_until("muxctl buffer list --names | grep -x second")
-        other = self.app(open="second")
-        self.assertEqual(other.shown()[0], second.memory[:16])
-        self.assertEqual(app.shown(), (bytes(16), 0))
-        second.close()
-        other.wait(GONE)
-        wait_for(lambda: self.states() == {"clip": "held"}, PATIENCE_S, self.logs)
-        app.kill()
-        self.wait_nothing_left()
 
     def test_parked_descriptor(self) -> None:
         """In a socket nobody sees it; after the unplug it is good for nothing."""
@@ -270,6 +266,8 @@ class Ends(SharedCase):
 
 
 class OnPc(Ends):
+    """Where devices are plugged another way; all else is the same."""
+
     hardware = {"arguments": "panic=-1"}
 
     def test_guest_crash(self) -> None:
@@ -280,10 +278,6 @@ class OnPc(Ends):
         self.guest.start()
         self.assertEqual(self.told(clip), "reset")
         self.back()
-
-
-class OnQ35(Ends):
-    hardware = Q35
 
 
 del Ends

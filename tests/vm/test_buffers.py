@@ -66,19 +66,6 @@ class Buffers(SharedCase):
         self.assertEqual(app.wait("gone"), "gone owner")
         self.wait_nothing_left()
 
-    def test_properties(self) -> None:
-        app = self.app(create="clip", size=MIB, properties={"a": "1", "b": "2"})
-        clip = self.open()
-        self.assertEqual(clip.properties, {"a": "1", "b": "2"})
-        clip.set({"a": None, "c": "3"})
-        self.assertIn('"c":"3"', app.wait("properties").replace(" ", ""))
-        self.alice("muxctl buffer set clip c=4 d=5 b=")
-        while clip.properties != {"c": "4", "d": "5"}:
-            clip.next(PATIENCE_S)
-        self.assertEqual(self.buffers()[0]["properties"], {"c": "4", "d": "5"})
-
-    # ---- who may write, and who may see ----
-
     def test_read_only_for_the_guest(self) -> None:
         clip = self.create(read_only_for="guest")
         clip.memory[:16] = token = secrets.token_bytes(16)
@@ -98,6 +85,29 @@ class Buffers(SharedCase):
         self.assertEqual(clip.memory[:16], token)
         self.check_echo()
 
+    def memory_in_guest(self) -> str:
+        """The path of the only device's memory."""
+        devices = "/sys/bus/pci/devices"
+        found = self.vm.check(f"for d in {devices}/*; do test $(cat $d/device) = 0x1110 && "
+                              "readlink -f $d/resource2; done; true").split()  # fmt: skip
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+
+class OnQ35(Buffers):
+    hardware = Q35
+
+    def test_properties(self) -> None:
+        app = self.app(create="clip", size=MIB, properties={"a": "1", "b": "2"})
+        clip = self.open()
+        self.assertEqual(clip.properties, {"a": "1", "b": "2"})
+        clip.set({"a": None, "c": "3"})
+        self.assertIn('"c":"3"', app.wait("properties").replace(" ", ""))
+        self.alice("muxctl buffer set clip c=4 d=5 b=")
+        while clip.properties != {"c": "4", "d": "5"}:
+            clip.next(PATIENCE_S)
+        self.assertEqual(self.buffers()[0]["properties"], {"c": "4", "d": "5"})
+
     def test_read_only_for_the_host(self) -> None:
         app = self.app(create="clip", size=MIB, read_only_for="host")
         clip = self.open()
@@ -112,14 +122,6 @@ class Buffers(SharedCase):
         self.assertEqual(clip.memory[:5], b"hello")
         self.assertNotIn("not writable", app.output())
 
-    def memory_in_guest(self) -> str:
-        """The path of the only device's memory."""
-        devices = "/sys/bus/pci/devices"
-        found = self.vm.check(f"for d in {devices}/*; do test $(cat $d/device) = 0x1110 && "
-                              "readlink -f $d/resource2; done; true").split()  # fmt: skip
-        self.assertEqual(len(found), 1)
-        return found[0]
-
     def test_other_users(self) -> None:
         """A buffer of alice's is hers and root's in the guest."""
         self.app(create="clip", size=MIB)
@@ -129,8 +131,6 @@ class Buffers(SharedCase):
         self.assertNotEqual(self.vm.run(f"su bob -c 'cat {self.memory_in_guest()}'").status, 0)
         self.app(user="root", open="clip")
         self.open()
-
-    # ---- sizes and objects ----
 
     def test_sizes(self) -> None:
         """QEMU is asked for what it can live with, or for nothing."""
@@ -161,11 +161,7 @@ class Buffers(SharedCase):
 
 
 class OnPc(Buffers):
-    pass
-
-
-class OnQ35(Buffers):
-    hardware = Q35
+    """Where devices are plugged another way; all else is the same."""
 
 
 class Small(SharedCase):

@@ -150,6 +150,18 @@ class Everywhere(Devices):
         holder.kill("KILL")
         self.assertEqual(self.host.hear(), {"gone": device.id, "holders": 0})
 
+
+class OnPc(Everywhere):
+    pass
+
+
+class OnQ35(Everywhere):
+    hardware: ClassVar[Mapping[str, Any]] = {
+        "machine": "q35", "root_ports": 2,
+        "extra": ("-device", "pcie-root-port,id=small,chassis=9,slot=9"),
+    }  # fmt: skip
+    bus = "rp0"
+
     def test_many_processes(self) -> None:
         """Thousands of them are looked at; channels have the processor in between."""
         device = self.prove(self.device())
@@ -164,18 +176,6 @@ class Everywhere(Devices):
         assert self.guest.daemon
         words = self.vm.check(f"cat /proc/{self.guest.daemon.pid}/stat").split()
         return (int(words[13]) + int(words[14])) / 100
-
-
-class OnPc(Everywhere):
-    pass
-
-
-class OnQ35(Everywhere):
-    hardware: ClassVar[Mapping[str, Any]] = {
-        "machine": "q35", "root_ports": 2,
-        "extra": ("-device", "pcie-root-port,id=small,chassis=9,slot=9"),
-    }  # fmt: skip
-    bus = "rp0"
 
     def test_large(self) -> None:
         self.prove(self.device(64 * MIB))

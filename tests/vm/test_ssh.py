@@ -24,8 +24,8 @@ TROUBLE = 255
 WEB = "127.0.0.1:8080"
 
 
-class Ssh(SshCase):
-    # ---- one session ----
+class Sessions(SshCase):
+    """What each proxy has to do."""
 
     def test_command(self) -> None:
         """The guest has nothing but lo."""
@@ -39,10 +39,6 @@ class Ssh(SshCase):
     def test_exit_status(self) -> None:
         run = self.ssh("root@guest", "echo out; echo err >&2; exit 7")
         self.assertEqual((run.returncode, run.stdout, run.stderr), (7, b"out\n", b"err\n"))
-
-    def test_input(self) -> None:
-        data = os.urandom(FILE)
-        self.assertEqual(self.ask("root@guest", "sha256sum", data=data).split()[0], _sum(data))
 
     def test_refused(self) -> None:
         """By sshd, by ssh for whom the guest is another, and by guestmux."""
@@ -77,8 +73,6 @@ class Ssh(SshCase):
         self.assertEqual(screen.process.wait(PATIENCE), 3)
         self.check_nothing_left()
 
-    # ---- files and forwards ----
-
     def test_copy(self) -> None:
         data = os.urandom(FILE)
         there, back = self.folder / "there", self.folder / "back"
@@ -95,6 +89,61 @@ class Ssh(SshCase):
         self.assertEqual(_sum(back.read_bytes()), _sum(data))
         self.assertEqual(self.vm.run("ls /tmp/file /tmp/moved").status, 1)
         self.check_nothing_left()
+
+    def test_killed(self) -> None:
+        """What the client started ends with it: a command that reads, and a terminal's."""
+        sessions = [
+            self.begin("root@guest", "echo here; exec cat"),
+            self.begin("-tt", "root@guest", "echo here; exec sleep 1000"),
+        ]
+        for session in sessions:
+            assert session.stdout
+            self.assertEqual(session.stdout.readline().strip(), b"here")
+        self.vm.check("pidof sshd && pidof sleep")
+        for session in sessions:
+            session.kill()
+        self.check_nothing_left()
+
+    def test_caller(self) -> None:
+        session = self.begin("root@guest", "echo here; exec cat")
+        assert session.stdout
+        self.assertEqual(session.stdout.readline(), b"here\n")
+        caller: dict[str, Any] = {"uid": os.geteuid(), "gid": os.getegid()}
+        caller["program"] = self.proxy_program
+        for channels in (self.guest.link()["channels"], self.host.link()["channels"]):
+            self.assertEqual([channel["service"] for channel in channels], ["ssh"])
+            self.assertEqual([channel["caller"] for channel in channels], [caller])
+
+
+class Ssh(Sessions):
+    def test_input(self) -> None:
+        data = os.urandom(FILE)
+        self.assertEqual(self.ask("root@guest", "sha256sum", data=data).split()[0], _sum(data))
+
+    def test_at_once(self) -> None:
+        begin = time.monotonic()
+        sessions = [self.begin("root@guest", f"echo {n}; exec cat") for n in range(AT_ONCE)]
+        for n, session in enumerate(sessions):
+            assert session.stdout
+            self.assertEqual(session.stdout.readline(), b"%d\n" % n)
+        self.say(f"{AT_ONCE} sessions after {time.monotonic() - begin:.2f} s")
+        self.assertEqual(self.host.link()["channels_open"], AT_ONCE)
+        for n, session in enumerate(sessions):
+            self.assertEqual(session.communicate(b"said %d" % n, PATIENCE)[0], b"said %d" % n)
+            self.assertEqual(session.returncode, 0)
+        self.check_nothing_left()
+
+    def test_guestmux_killed(self) -> None:
+        """The guest keeps nothing. When guestmux is back ssh is told, and the next one works."""
+        session = self.begin("-tt", "root@guest", "echo here; exec sleep 1000")
+        assert session.stdout
+        self.assertEqual(session.stdout.readline().strip(), b"here")
+        self.guest.stop("KILL")
+        self.vm.wait_until("! pidof sshd sleep", 5)
+        self.guest.start()
+        self.assertEqual(session.wait(5), TROUBLE)
+        self.host.wait_up()
+        self.assertEqual(self.ask("root@guest", "echo again"), "again\n")
 
     def serve_web(self) -> str:
         """A web server that only the guest can reach; its file's checksum."""
@@ -127,59 +176,8 @@ class Ssh(SshCase):
         forward.wait(PATIENCE)
         self.check_nothing_left()
 
-    # ---- several, and what is cut off ----
 
-    def test_at_once(self) -> None:
-        begin = time.monotonic()
-        sessions = [self.begin("root@guest", f"echo {n}; exec cat") for n in range(AT_ONCE)]
-        for n, session in enumerate(sessions):
-            assert session.stdout
-            self.assertEqual(session.stdout.readline(), b"%d\n" % n)
-        self.say(f"{AT_ONCE} sessions after {time.monotonic() - begin:.2f} s")
-        self.assertEqual(self.host.link()["channels_open"], AT_ONCE)
-        for n, session in enumerate(sessions):
-            self.assertEqual(session.communicate(b"said %d" % n, PATIENCE)[0], b"said %d" % n)
-            self.assertEqual(session.returncode, 0)
-        self.check_nothing_left()
-
-    def test_killed(self) -> None:
-        """What the client started ends with it: a command that reads, and a terminal's."""
-        sessions = [
-            self.begin("root@guest", "echo here; exec cat"),
-            self.begin("-tt", "root@guest", "echo here; exec sleep 1000"),
-        ]
-        for session in sessions:
-            assert session.stdout
-            self.assertEqual(session.stdout.readline().strip(), b"here")
-        self.vm.check("pidof sshd && pidof sleep")
-        for session in sessions:
-            session.kill()
-        self.check_nothing_left()
-
-    def test_guestmux_killed(self) -> None:
-        """The guest keeps nothing. When guestmux is back ssh is told, and the next one works."""
-        session = self.begin("-tt", "root@guest", "echo here; exec sleep 1000")
-        assert session.stdout
-        self.assertEqual(session.stdout.readline().strip(), b"here")
-        self.guest.stop("KILL")
-        self.vm.wait_until("! pidof sshd sleep", 5)
-        self.guest.start()
-        self.assertEqual(session.wait(5), TROUBLE)
-        self.host.wait_up()
-        self.assertEqual(self.ask("root@guest", "echo again"), "again\n")
-
-    def test_caller(self) -> None:
-        session = self.begin("root@guest", "echo here; exec cat")
-        assert session.stdout
-        self.assertEqual(session.stdout.readline(), b"here\n")
-        caller: dict[str, Any] = {"uid": os.geteuid(), "gid": os.getegid()}
-        caller["program"] = self.proxy_program
-        for channels in (self.guest.link()["channels"], self.host.link()["channels"]):
-            self.assertEqual([channel["service"] for channel in channels], ["ssh"])
-            self.assertEqual([channel["caller"] for channel in channels], [caller])
-
-
-class SshFdpass(Ssh):
+class SshFdpass(Sessions):
     """The same with the example that hands the channel over, so that nothing copies in between."""
 
     proxy_program = "ssh-fdpass"
@@ -201,6 +199,8 @@ class SshFdpass(Ssh):
 def _sum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
+
+del Sessions
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
