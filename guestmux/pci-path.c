@@ -3,7 +3,8 @@
 
 // The kernel never gives a file in /sys the inode of an earlier one, so a mapping whose path is
 // there with another inode, or is not there, is one that outlived its device. The path of such a
-// mapping looks as it did; it has no "(deleted)" behind it. (Linux 6.1, and 6.12.)
+// mapping looks as it did, until somebody looks the file up in a folder that he has kept open, or
+// while the device goes: then it has " (deleted)" behind it. (Linux 6.1, and 6.12.)
 
 #include "pci-path.h"
 
@@ -30,29 +31,36 @@ static bool is_address(const char *text, size_t length)
     return length <= ADDRESS_MAX && colons == 2 && points == 1;
 }
 
-// "resource0" … "resource5", and those with "_wc" behind it.
-static bool is_resource(const char *name)
+// How long the name "resource0" … "resource5", or such a one with "_wc" behind it, is; 0: it is none.
+// What the kernel says of a file that is gone does not count.
+static size_t resource_length(const char *name)
 {
-    static const char resource[] = "resource";
-    const size_t length = sizeof(resource) - 1;
+    static const char resource[] = "resource", wc[] = "_wc";
+    size_t length = sizeof(resource) - 1;
 
-    return strncmp(name, resource, length) == 0 && name[length] >= '0' && name[length] <= '5' &&
-           (name[length + 1] == '\0' || strcmp(name + length + 1, "_wc") == 0);
+    if (strncmp(name, resource, length) != 0 || name[length] < '0' || name[length] > '5')
+        return 0;
+    length++;
+    if (strncmp(name + length, wc, sizeof(wc) - 1) == 0)
+        length += sizeof(wc) - 1;
+    return name[length] == '\0' || strcmp(name + length, " (deleted)") == 0 ? length : 0;
 }
 
-// Where the address begins, of a path ".../ADDRESS/resourceN"; or NULL.
-static const char *split(const char *path, const char **ret_name)
+// Where the address begins, of a path ".../ADDRESS/resourceN", and how long it is from there on; or
+// NULL.
+static const char *split(const char *path, size_t *ret_length)
 {
     const char *name = strrchr(path, '/');
+    size_t length = name ? resource_length(name + 1) : 0;
 
-    if (!name || !is_resource(name + 1))
+    if (length == 0)
         return NULL;
     const char *address = name;
     while (address > path && address[-1] != '/')
         address--;
     if (!is_address(address, (size_t)(name - address)))
         return NULL;
-    *ret_name = name + 1;
+    *ret_length = (size_t)(name + 1 - address) + length;
     return address;
 }
 
@@ -65,13 +73,13 @@ static bool has_inode(const char *path, ino_t inode)
 
 bool mux_pci_path_is_unplugged(const char *path, ino_t inode)
 {
-    const char *name;
-    const char *address = split(path, &name);
+    size_t length;
+    const char *address = split(path, &length);
     char now[sizeof(BUS) + ADDRESS_MAX + sizeof("/resource2_wc")];
 
     if (!address)
         return false;
-    (void)snprintf(now, sizeof(now), BUS "/%s", address); // with the name behind it
+    (void)snprintf(now, sizeof(now), BUS "/%.*s", (int)length, address);
     return !has_inode(now, inode);
 }
 
@@ -89,7 +97,7 @@ bool mux_pci_path_shows(const char *path, ino_t inode, const char *memory, ino_t
 
 bool mux_pci_path_matters(const char *path)
 {
-    const char *name;
+    size_t length;
 
-    return split(path, &name) != NULL;
+    return split(path, &length) != NULL;
 }

@@ -189,6 +189,8 @@ static void test_pci_paths(void)
         "/sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0/resource2_wc",
         "/devices/pci10000:e0/10000:e0:1f.7/resource0",
         "0000:00:03.0/resource5",
+        "/sys/devices/pci0000:00/0000:00:03.0/resource2 (deleted)",
+        "/sys/devices/pci0000:00/0000:00:03.0/resource2_wc (deleted)",
     };
     static const char *const bad[] = {
         "",
@@ -199,6 +201,8 @@ static void test_pci_paths(void)
         "/sys/devices/pci0000:00/0000:00:03.0/resource6",
         "/sys/devices/pci0000:00/0000:00:03.0/resource22",
         "/sys/devices/pci0000:00/0000:00:03.0/resource2_wcx",
+        "/sys/devices/pci0000:00/0000:00:03.0/resource2 (other)",
+        "/sys/devices/pci0000:00/0000:00:03.0/resource2 (deleted) ",
         "/sys/devices/pci0000:00/0000:00:03.0/resource2/x",
         "/sys/devices/pci0000:00/resource2",
         "/home/../resource2",

@@ -23,6 +23,8 @@ from test_activation import documented, installed
 from vm import Background, Vm
 
 HOLDER = BUILD / "tests/vm/holder"
+#: A pipe in the guest.
+LOOK = "/tmp/look"
 
 
 class Devices(unittest.TestCase):
@@ -123,10 +125,28 @@ class Everywhere(Devices):
 
     def test_kept_mapping(self) -> None:
         """It shows what is plugged next, so nothing may be plugged while it is there."""
+        self.check_kept_mapping(seen=False)
+
+    def test_kept_mapping_of_a_file_that_is_gone(self) -> None:
+        self.check_kept_mapping(seen=True)
+
+    def check_kept_mapping(self, seen: bool) -> None:
+        """seen: the kernel has noticed that the file is gone, since somebody has looked it up in its
+        folder, which he keeps open.
+        """
         first = Device(self.vm.folder).plug(self.vm, self.bus)
-        holder = self.holder(self.prove(first).memory_in(self.vm), "rw", "1000")
+        path = self.prove(first).memory_in(self.vm)
+        holder = self.holder(path, "rw", "1000")
         self.assertEqual(self.host.ask(may="1" * 16), {"may": "1" * 16})
+        folder, name = path.rsplit("/", 1)
+        looker = self.vm.spawn(f"cd {folder}; rm -f {LOOK}; mkfifo {LOOK}; : <{LOOK}; ! test -e {name}")
         first.unplug(self.vm)
+        if seen:
+            self.vm.check(f": >{LOOK}")
+            self.assertEqual(looker.wait(), 0)
+            self.assertIn(f"{path} (deleted)\n", self.vm.check(f"cat /proc/{holder.pid}/maps"))
+        else:
+            looker.kill()
         error = self.host.ask(may="2" * 16)["error"]
         who = f"process {holder.pid} (holder)"
         self.assertEqual(error, f"{who} still maps memory that was unplugged")

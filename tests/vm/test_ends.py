@@ -22,7 +22,7 @@ from proxy import Proxy
 from stack import GUEST_SOCKET, Guest, guest_vm, host_cpu_ticks, wait_for
 
 N = 20
-RESTARTS = 30
+RESTARTS = 15
 #: QEMU's reconnect=1.
 RECONNECT_S = 1.0
 NO_HOST = "the port went down: no host is connected"
