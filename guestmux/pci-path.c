@@ -31,8 +31,8 @@ static bool is_address(const char *text, size_t length)
     return length <= ADDRESS_MAX && colons == 2 && points == 1;
 }
 
-// How long the name "resource0" … "resource5", or such a one with "_wc" behind it, is; 0: it is none.
-// What the kernel says of a file that is gone does not count.
+// How long the name "resource0" … "resource5", or such a one with "_wc" behind it, is; 0: it is
+// none. What the kernel says of a file that is gone does not count.
 static size_t resource_length(const char *name)
 {
     static const char resource[] = "resource", wc[] = "_wc";
