@@ -94,8 +94,8 @@
 
 // The receive buffer: what the port gives in one go is parsed in one go.
 #define MUX_INPUT_SIZE (256 * 1024)
-// A batch with less room than this left is sent rather than filled with a crumb of data.
-#define MUX_CRUMB 512
+// A batch with less room than this left is sent: so little is not worth a system call.
+#define MUX_CRUMB 1024
 
 // Silence after which a PING is sent, and after which, unanswered, the peer is marked as silent.
 // Before the session is up: how long to wait for an answer to HELLO before it is said again.

@@ -219,13 +219,13 @@ static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
 bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
 {
     mux_transmit_control(session);
-    if (session->state != MUX_SESSION_UP ||
+    size_t room = mux_output_room(&session->output);
+    if (session->state != MUX_SESSION_UP || room < MUX_CRUMB ||
         mux_output_in_flight(&session->output) >= most_in_flight(session))
         return false;
 
-    size_t room = mux_output_room(&session->output);
     MuxShare *share = mux_scheduler_next(&session->scheduler);
-    if (!share || room < MUX_CRUMB)
+    if (!share)
         return false;
 
     MuxChannel *channel = mux_container(share, MuxChannel, share);

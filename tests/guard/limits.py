@@ -11,7 +11,7 @@ from __future__ import annotations
 INSTRUCTIONS: dict[tuple[str, int], float] = {
     ("encode", 64): 395,
     ("decode", 64): 490,
-    ("encode", 32000): 990,
+    ("encode", 32000): 870,
     ("decode", 32000): 1000,
 }
 
