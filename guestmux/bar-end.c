@@ -67,9 +67,12 @@ static void free_it(MuxBar *bar)
 static void log_holders(const MuxBar *bar)
 {
     const MuxSearch *search = &bar->search;
-    g_autofree char *why = search->holders == 0 ? doubt(search)
-                                                : g_strdup_printf("process %d (%s) has it",
-                                                                  search->pid, search->program);
+    g_autofree char *why =
+        search->holders == 0 ? doubt(search)
+        : search->pid == 0
+            ? g_strdup("somebody has it who does not show; its descriptor may be "
+                       "on its way in a socket")
+            : g_strdup_printf("process %d (%s) has it", search->pid, search->program);
 
     mux_link_log(bar->memory->link, G_LOG_LEVEL_MESSAGE, "memory cannot be given back: %s", why);
 }
@@ -187,6 +190,17 @@ static void may_free(May *may)
     g_free(may);
 }
 
+// Somebody who is not seen; of what was unplugged before guestmux began nothing is known.
+static bool is_held_unseen(const MuxMemory *memory)
+{
+    for (const MuxList *node = memory->bars.next; node != &memory->bars; node = node->next) {
+        const MuxDevice *device = mux_container(node, MuxBar, node)->device;
+        if (device && !mux_device_is_there(device) && mux_device_is_alone(device) == 0)
+            return true;
+    }
+    return mux_devices_are_held(memory->devices);
+}
+
 static void on_may_searched(MuxSearch *search)
 {
     May *may = mux_container(search, May, search);
@@ -198,6 +212,8 @@ static void on_may_searched(MuxSearch *search)
     else if (search->holders > 0)
         why = g_strdup_printf("process %d (%s) still maps memory that was unplugged", search->pid,
                               search->program);
+    else if (is_held_unseen(may->memory))
+        why = g_strdup("somebody who does not show still has memory that was unplugged");
     if (why) {
         mux_line_text(line, "error", why);
         mux_link_log(may->memory->link, G_LOG_LEVEL_WARNING, "no memory can be shared: %s", why);

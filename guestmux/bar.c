@@ -62,7 +62,7 @@ void mux_bar_free(MuxBar *bar)
     mux_search_cancel(&bar->search);
     if (bar->share)
         bar->share->bar = NULL;
-    mux_device_free(bar->device);
+    mux_devices_let_go(bar->memory->devices, bar->device);
     mux_list_remove(&bar->node);
     bar->memory->n_bars--;
     g_free(bar);
@@ -137,6 +137,15 @@ static int prove(const MuxBar *bar, const MuxDevice *device, json_object *line)
     return mux_device_write(device, WROTE_AT, wrote, sizeof(wrote));
 }
 
+// `stays` may be the same device, and must not count as somebody else who has it.
+static void drop(const MuxBar *bar, MuxDevice *device, const MuxDevice *stays)
+{
+    if (device && stays && device->inode == stays->inode)
+        mux_device_free(device);
+    else
+        mux_devices_let_go(bar->memory->devices, device);
+}
+
 // `device` becomes the bar's.
 static void found(MuxBar *bar, MuxDevice *device)
 {
@@ -147,12 +156,12 @@ static void found(MuxBar *bar, MuxDevice *device)
         r = -ESTALE; // what programs have mapped is another one
     if (r < 0) {
         json_object_put(line);
-        mux_device_free(device);
+        drop(bar, device, bar->device);
         give_up(bar, g_strerror(-r), false);
         return;
     }
     stop_timer(bar);
-    mux_device_free(bar->device);
+    drop(bar, bar->device, device);
     bar->device = device;
     bar->state = MUX_BAR_PROVED;
     mux_memory_say(bar->memory, line);

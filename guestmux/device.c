@@ -15,6 +15,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// Each network namespace has a /sys of its own, with files of its own.
+static int open_other(const char *path, const struct stat *own)
+{
+    g_autofree char *other = g_strconcat("/proc/1/root", path, NULL);
+    struct stat status;
+    int fd = open(other, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &status) == 0 && status.st_dev != own->st_dev && status.st_ino == own->st_ino)
+        return fd;
+    close(fd);
+    return -1;
+}
+
 int mux_device_new(const char *name, const char *path, bool pci, MuxDevice **ret_device)
 {
     struct stat status;
@@ -31,6 +46,7 @@ int mux_device_new(const char *name, const char *path, bool pci, MuxDevice **ret
     device->name = g_strdup(name);
     device->path = g_strdup(path);
     device->fd = fd;
+    device->other = pci ? open_other(path, &status) : -1;
     device->size = (uint64_t)status.st_size;
     device->device = status.st_dev;
     device->inode = status.st_ino;
@@ -44,6 +60,8 @@ MuxDevice *mux_device_free(MuxDevice *device)
     if (!device)
         return NULL;
     close(device->fd);
+    if (device->other >= 0)
+        close(device->other);
     g_free(device->name);
     g_free(device->path);
     g_free(device);
@@ -56,6 +74,26 @@ bool mux_device_is_there(const MuxDevice *device)
 
     return stat(device->path, &status) == 0 && status.st_dev == device->device &&
            status.st_ino == device->inode;
+}
+
+// The kernel gives a lease for writing only when nobody else has the file open, in whatever way,
+// which no look at processes can show: they come and go meanwhile, and move what they have mapped.
+// It is given back at once; who opens the file in between waits so long, and we are sent SIGIO,
+// which daemon.c ignores.
+static int try_lease(int fd)
+{
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+        return errno == EAGAIN ? 0 : -errno;
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    return 1;
+}
+
+int mux_device_is_alone(const MuxDevice *device)
+{
+    if (!device->pci)
+        return -EOPNOTSUPP;
+    int r = try_lease(device->fd);
+    return r == 1 && device->other >= 0 ? try_lease(device->other) : r;
 }
 
 // In the unit's sandbox /sys is read-only, since whoever writes there can do anything by some

@@ -16,6 +16,7 @@ typedef struct MuxDevice {
     char *name; // its address, "0000:00:05.0"; a file's name
     char *path; // of what is mapped
     int fd;     // open for reading
+    int other;  // …the same in the view of /sys that process 1 has, where that is not ours; or -1
     uint64_t size;
     dev_t device; // which file that is; for PCI the inode alone says so, and is never used again
     ino_t inode;
@@ -29,6 +30,11 @@ MuxDevice *mux_device_free(MuxDevice *device);
 
 // Whether it is still plugged.
 bool mux_device_is_there(const MuxDevice *device);
+
+// Whether nobody but this MuxDevice has it: open, mapped, or on its way in a socket. 1, or 0, also
+// when it was unplugged; or a negative errno when the kernel does not tell, as of files that stand
+// for devices.
+int mux_device_is_alone(const MuxDevice *device);
 
 // Copies what stands within its first page. 0 or a negative errno: -EPERM when the kernel does not
 // let anybody map it (lockdown).

@@ -27,6 +27,7 @@
 
 #define FILES_MOST 512 // of the folder
 #define GONE_MOST  256 // of its files that are remembered
+#define KEPT_MOST  256 // devices that were let go, and that somebody has
 
 // Which file it was.
 typedef struct Gone {
@@ -40,7 +41,8 @@ struct MuxDevices {
     guint source;
     char *folder; // or NULL
     MuxWatcher *watcher;
-    GArray *gone; // of Gone, in the folder; the oldest first
+    GArray *gone;    // of Gone, in the folder; the oldest first
+    GPtrArray *kept; // of MuxDevice; the oldest first
     void (*changed)(void *user);
     void *user;
 };
@@ -146,6 +148,16 @@ static void say_why_not(const Look *look, GError **error)
                     "none of the %u ivshmem devices in the guest is the one", look->others);
 }
 
+// One of ours is enough: each counts as somebody who has it.
+static void forget_kept(MuxDevices *devices, const MuxDevice *found)
+{
+    for (guint i = devices->kept->len; found && i-- > 0;) {
+        const MuxDevice *device = g_ptr_array_index(devices->kept, i);
+        if (device->inode == found->inode)
+            g_ptr_array_remove_index(devices->kept, i);
+    }
+}
+
 MuxDevice *mux_devices_find(MuxDevices *devices, uint64_t size, const uint8_t *mark, GError **error)
 {
     Look look = {.size = size, .mark = mark};
@@ -153,6 +165,7 @@ MuxDevice *mux_devices_find(MuxDevices *devices, uint64_t size, const uint8_t *m
     look_around(devices, &look);
     if (!look.found)
         say_why_not(&look, error);
+    forget_kept(devices, look.found);
     g_free(look.without);
     return look.found;
 }
@@ -162,6 +175,7 @@ MuxDevice *mux_devices_at(MuxDevices *devices, const char *name)
     Look look = {.name = name};
 
     look_around(devices, &look);
+    forget_kept(devices, look.found);
     g_free(look.without);
     return look.found;
 }
@@ -197,6 +211,36 @@ void mux_devices_gone(MuxDevices *devices, const MuxDevice *device)
     if (devices->gone->len == GONE_MOST)
         g_array_remove_index(devices->gone, 0);
     g_array_append_val(devices->gone, gone);
+}
+
+static void free_kept(gpointer device)
+{
+    mux_device_free(device);
+}
+
+void mux_devices_let_go(MuxDevices *devices, MuxDevice *device)
+{
+    if (!device || mux_device_is_alone(device) != 0) {
+        mux_device_free(device);
+        return;
+    }
+    if (devices->kept->len == KEPT_MOST)
+        g_ptr_array_remove_index(devices->kept, 0);
+    g_ptr_array_add(devices->kept, device);
+}
+
+bool mux_devices_are_held(MuxDevices *devices)
+{
+    bool held = false;
+
+    for (guint i = devices->kept->len; i-- > 0;) {
+        const MuxDevice *device = g_ptr_array_index(devices->kept, i);
+        if (mux_device_is_alone(device) != 0)
+            g_ptr_array_remove_index(devices->kept, i);
+        else if (!mux_device_is_there(device))
+            held = true;
+    }
+    return held;
 }
 
 // --- word of changes
@@ -252,6 +296,7 @@ MuxDevices *mux_devices_new(MuxLoop *loop, const char *folder, void (*changed)(v
     devices->changed = changed;
     devices->user = user;
     devices->gone = g_array_new(false, false, sizeof(Gone));
+    devices->kept = g_ptr_array_new_with_free_func(free_kept);
     if (folder) {
         watch_folder(devices, loop, folder);
         return devices;
@@ -274,6 +319,7 @@ MuxDevices *mux_devices_free(MuxDevices *devices)
         udev_unref(devices->udev);
     mux_watcher_free(devices->watcher);
     g_array_unref(devices->gone);
+    g_ptr_array_unref(devices->kept);
     g_free(devices->folder);
     g_free(devices);
     return NULL;

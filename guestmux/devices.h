@@ -29,6 +29,10 @@ MuxDevice *mux_devices_at(MuxDevices *devices, const char *name);
 
 // The device of that address or name is gone: files are remembered, see below.
 void mux_devices_gone(MuxDevices *devices, const MuxDevice *device);
+// Frees it, but remembers it for as long as somebody has it. NULL is fine.
+void mux_devices_let_go(MuxDevices *devices, MuxDevice *device);
+// Whether somebody still has one that was let go and is not there any more.
+bool mux_devices_are_held(MuxDevices *devices);
 // Whether a mapping of `path` (as /proc/PID/maps has it) shows a device that was unplugged.
 bool mux_devices_is_unplugged(const MuxDevices *devices, const char *path, dev_t device,
                               ino_t inode);

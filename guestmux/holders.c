@@ -4,10 +4,10 @@
 // All searches that wait when a pass begins are answered by it. A pass goes through /proc in slices
 // of SLICE_US with pauses in between, so that channels go on, however many processes there are.
 //
-// Nothing is missed that was mapped before the pass began: /proc is read in the order of ids, a
-// child has a higher one than all that there are, and inherits its parent's mappings; only when the
-// ids begin anew in the middle of a pass is it done again. Who maps a device that is still plugged
-// after he was looked at is found when he is looked for as one that maps unplugged memory.
+// Who mapped it before the pass began, and does nothing to hide, is not missed: /proc is read in
+// the order of ids, a child has a higher one than all that there are, and inherits its parent's
+// mappings; only when the ids begin anew in the middle of a pass is it done again. Who hides (moves
+// what he has mapped, or himself) is only known to the kernel.
 
 #include <errno.h>
 #include <stdio.h>
@@ -81,6 +81,19 @@ static bool is_in_doubt(MuxHolders *holders)
     return false;
 }
 
+// What the kernel knows better.
+static void correct(MuxSearch *search)
+{
+    int alone = search->device ? mux_device_is_alone(search->device) : -ENODATA;
+
+    if (alone == 0 && search->holders == 0 && search->error == 0)
+        search->holders = 1;
+    if (alone == 1) {
+        search->holders = 0;
+        search->error = 0;
+    }
+}
+
 static void answer(MuxHolders *holders)
 {
     MuxList done, *node;
@@ -91,6 +104,27 @@ static void answer(MuxHolders *holders)
     while ((node = mux_list_first(&done))) {
         MuxSearch *search = mux_container(node, MuxSearch, node);
         mux_list_remove(node);
+        correct(search);
+        search->done(search);
+    }
+}
+
+// Nobody has to be looked for who is not there.
+static void answer_alone(MuxHolders *holders)
+{
+    MuxList done, *next;
+
+    mux_list_init(&done);
+    for (MuxList *node = holders->waiting.next; node != &holders->waiting; node = next) {
+        const MuxSearch *search = mux_container(node, MuxSearch, node);
+        next = node->next;
+        if (search->device && mux_device_is_alone(search->device) == 1)
+            mux_list_append(&done, node);
+    }
+    while ((next = mux_list_first(&done))) {
+        MuxSearch *search = mux_container(next, MuxSearch, node);
+        mux_list_remove(next);
+        correct(search);
         search->done(search);
     }
 }
@@ -101,6 +135,11 @@ static gboolean on_slice(gpointer user)
     gint64 end = g_get_monotonic_time() + SLICE_US;
     MuxList *node;
 
+    answer_alone(holders);
+    if (!holders->proc && mux_list_empty(&holders->waiting) && mux_list_empty(&holders->current)) {
+        holders->source = 0;
+        return G_SOURCE_REMOVE;
+    }
     if (!holders->proc) {
         while ((node = mux_list_first(&holders->waiting)))
             mux_list_append(&holders->current, node);

@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// Which processes have a device's memory mapped or open, or map memory of a device that was
-// unplugged: such a mapping shows whatever is plugged at that place next. All processes are looked
-// at, a few milliseconds' worth at a time.
+// Who has a device's memory mapped or open, or maps memory of a device that was unplugged: such a
+// mapping shows whatever is plugged at that place next. Whether there is anybody, the kernel says
+// (mux_device_is_alone); who it is, is looked up in /proc, a few milliseconds' worth at a time.
+//
+// Where the kernel does not say, /proc has to do: of files that stand for devices, of what was
+// unplugged before this process began. Somebody who goes to great lengths can hide from it.
 #pragma once
 
 #include "devices.h"
@@ -20,7 +23,7 @@ struct MuxSearch {
     void (*done)(MuxSearch *search); // not called from within mux_search_start()
     // The result.
     unsigned holders; // processes, without this one; "at least"
-    int pid;          // one of them, or which could not be looked at
+    int pid;          // one of them, or which could not be looked at; 0: none was seen
     char program[16]; // its name, printable
     int error;        // why it is not known: -EACCES (capability), -EAGAIN (too many new processes)
     // Private.

@@ -98,6 +98,7 @@ static void prepare_child(gpointer user)
 
     (void)setpgid(0, 0);
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGIO, SIG_DFL);
     (void)setrlimit(RLIMIT_NOFILE, &services->descriptors);
     mux_process_drop_sight();
     mux_process_step_back();

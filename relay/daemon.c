@@ -315,6 +315,7 @@ int mux_daemon_run(const MuxDaemonKind *kind, void *user, int argc, char **argv)
     mux_process_fill_standard_descriptors();
     // The reader of the log may go away; sockets are written with MSG_NOSIGNAL anyway.
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGIO, SIG_IGN); // guestmux/device.c
     g_set_prgname(kind->name);
     int status = parse_options(&daemon, argc, argv);
     if (status < 0) {

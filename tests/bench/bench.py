@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,22 +35,57 @@ from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
 PARTS = {"vm": in_vm, "loopback": loopback, "scale": scale, "frames": frames}
+ERRORS = (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS))
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Ended(SystemExit):
+    """By a signal, which is no failure: everything ends, and nothing is kept to be looked at."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.text = f"ended by {signal.Signals(number).name}"
+
+
+def at_least_one(text: str) -> int:
+    if not text.isdecimal() or (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not '{text}'")
+    return number
+
+
+def names(text: str) -> list[str]:
+    found = [word for word in text.split(",") if word]
+    if not found:
+        raise argparse.ArgumentTypeError("no name")
+    return list(dict.fromkeys(found))
 
 
 def arguments() -> argparse.Namespace:
+    """They are right when this returns."""
     parser = argparse.ArgumentParser(
         prog="./dev bench", description="Latency and throughput, guest to host and back."
     )
-    parser.add_argument("--only", choices=PARTS, help="only this part")
+    parser.add_argument("--only", choices=PARTS, help="only this part; the last one counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them there, as SVG")
     parser.add_argument(
-        "--repetitions", type=int, default=5, metavar="N", help="of every measurement (5)"
+        "--repetitions", type=at_least_one, default=5, metavar="N", help="of every measurement (5)"
     )
     parser.add_argument(
-        "--contenders", metavar="NAME,…", default="", help="only these, instead of all"
-    )
-    return parser.parse_args()
+        "--contenders", type=names, metavar="NAME,…",
+        help="only these of the part, instead of all; a wrong one has the right ones listed",
+    )  # fmt: skip
+    # For ./dev, before it builds: says what has to be prepared, and ends.
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    options.parts = {}
+    for name in [options.only] if options.only else PARTS:
+        there = PARTS[name].NAMES
+        options.parts[name] = options.contenders or list(there)
+        if unknown := set(options.parts[name]) - set(there):
+            has_no = f"{name} has no {', '.join(sorted(unknown))}"
+            parser.error(f"argument --contenders: {has_no}; it has {', '.join(there)}")
+    return options
 
 
 def processor() -> str:
@@ -69,18 +104,6 @@ def machine() -> dict[str, Any]:
     }
 
 
-def chosen(options: argparse.Namespace) -> dict[str, list[str]]:
-    """The contenders of each part that is to run."""
-    found = {}
-    for name in [options.only] if options.only else PARTS:
-        part = PARTS[name]
-        wanted = [word for word in options.contenders.split(",") if word] or list(part.NAMES)
-        if unknown := set(wanted) - set(part.NAMES):
-            raise BenchError(f"{name} has no {', '.join(sorted(unknown))}: {', '.join(part.NAMES)}")
-        found[name] = wanted
-    return found
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     try:
@@ -89,28 +112,42 @@ def writing(path: Path) -> Iterator[None]:
         raise BenchError(f"{path}: {error.strerror}") from error
 
 
-def make_room(options: argparse.Namespace) -> None:
-    """What cannot be written should be known before a quarter of an hour of measuring."""
-    if options.plots:
-        with writing(options.plots):
-            options.plots.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=options.plots).close()
-    if options.json:
-        with writing(options.json):
-            options.json.touch()
+@contextmanager
+def room(options: argparse.Namespace) -> Iterator[None]:
+    """What cannot be written should be known before a quarter of an hour of measuring. What was
+    made for that, and has remained empty, goes."""
+    folders: list[Path] = []
+    file: Path | None = None
+    try:
+        if options.plots:
+            folders = [one for one in (options.plots, *options.plots.parents) if not one.exists()]
+            with writing(options.plots):
+                options.plots.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=options.plots).close()
+        if options.json:
+            file = None if options.json.exists() else options.json
+            with writing(options.json):
+                options.json.open("ab").close()
+        yield
+    finally:
+        with suppress(OSError):
+            if file and file.stat().st_size == 0:
+                file.unlink()
+        for folder in folders:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {"machine": machine(), "repetitions": options.repetitions}
-    parts = chosen(options)
-    make_room(options)
-    for name, wanted in parts.items():
+    for name, wanted in options.parts.items():
         part = PARTS[name]
         figures, about = part.run(wanted, options.repetitions, to_stderr)
         print(f"\n{about['title']}; medians of {options.repetitions} (least–greatest)\n")
         for columns in part.TABLES:
             print(figures_table(figures, columns))
-        print(goals_table(figures, part.GOALS))
+        if goals := goals_table(figures, part.GOALS):  # some contenders have none
+            print(goals)
         for contender in figures.contenders():
             print(f"{contender}: {part.NAMES[contender]}")
         print(about["notes"], flush=True)
@@ -125,22 +162,42 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)  # so that guests and daemons end
+    for each in SIGNALS:  # another one would disturb the end
+        signal.signal(each, signal.SIG_IGN)
+    raise Ended(number)  # so that guests and daemons end
 
 
 def main() -> int:
     options = arguments()
-    if options.repetitions < 1:
-        raise SystemExit("bench: at least one repetition")
-    signal.signal(signal.SIGTERM, on_signal)
+    for number in SIGNALS:
+        signal.signal(number, on_signal)
     try:
-        report = run(options)
-        for file in plots.draw(report, options.plots) if options.plots else ():
-            print(f"plot: {file}")
-    except (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS)) as error:
+        with room(options):
+            if options.check:
+                print(*options.parts, *(["plots"] if options.plots else []))
+                return 0
+            report = run(options)
+            for file in plots.draw(report, options.plots) if options.plots else ():
+                print(f"plot: {file}")
+    except BaseException as error:
+        # What broke because a signal made it end is not worth a word.
+        if ended := by_signal(error):
+            print(f"bench: {ended.text}", file=sys.stderr)
+            raise ended from None
+        if not isinstance(error, ERRORS):
+            raise
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def by_signal(error: BaseException | None) -> Ended | None:
+    """What an error began with."""
+    while error:
+        if isinstance(error, Ended):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 from crowd import Crowd
-from measure import Values
+from measure import BenchError, Values
 from pair import CROWD, Pair
 
 #: How many a direction, and after how many bytes.
@@ -30,7 +30,9 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._over.wait(0.02):
-            self.look()
+            # A daemon may have ended. If so, look() at the end fails, in the thread that counts.
+            with suppress(BenchError, OSError, ValueError):
+                self.look()
 
     def look(self) -> None:
         for side, daemon in self._sides:

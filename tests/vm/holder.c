@@ -5,10 +5,11 @@
 // another user opened.
 //
 //     holder PATH ro|rw UID       opens PATH, becomes UID, maps it, and closes the descriptor
-//     holder PATH ro|rw UID open  keeps the descriptor, and maps nothing
+//     holder PATH ro|rw UID open    keeps the descriptor, and maps nothing
+//     holder PATH ro|rw UID parked  leaves the descriptor in a socket, where nobody sees it
 //
-// Prints "mapped", "open" or what failed; then at each SIGUSR1 the first 16 bytes in hexadecimal,
-// until it is killed. SIGUSR2 writes there.
+// Prints "mapped", "open", "parked" or what failed; then at each SIGUSR1 the first 16 bytes in
+// hexadecimal, until it is killed. SIGUSR2 writes there.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +38,27 @@ static void show(const volatile uint8_t *memory)
     for (int i = 0; i < SHOWN; i++)
         printf("%02x", memory[i]);
     printf("\n");
+}
+
+static void park(int fd)
+{
+    char byte = 0;
+    struct iovec piece = {&byte, 1};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    int ends[2];
+
+    control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 || sendmsg(ends[0], &message, 0) < 0)
+        fail("sendmsg");
+    close(fd);
 }
 
 int main(int argc, char **argv)
@@ -59,7 +82,9 @@ int main(int argc, char **argv)
     if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
         fail("setuid");
     if (argc > 4) {
-        printf("open\n");
+        if (strcmp(argv[4], "parked") == 0)
+            park(fd);
+        printf("%s\n", argv[4]);
         for (;;)
             (void)pause();
     }

@@ -168,14 +168,18 @@ class Host:
 
 
 class Guest:
-    """guestmux in the guest. It can be started and killed again and again."""
+    """guestmux in the guest. It can be started and killed again and again.
 
-    def __init__(self, vm: Vm) -> None:
+    before: what stands before its name in the command line.
+    """
+
+    def __init__(self, vm: Vm, before: str = "") -> None:
         self.vm = vm
+        self._before = before
         self.daemon: Background | None = None
 
     def start(self, *arguments: str, wait: bool = True) -> Background:
-        self.daemon = self.vm.spawn(f"guestmux {' '.join(arguments)}")
+        self.daemon = self.vm.spawn(f"{self._before}guestmux {' '.join(arguments)}")
         if wait:
             self.vm.wait_until(f"grep -q 'ready on' {self.daemon.log}")
         return self.daemon

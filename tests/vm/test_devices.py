@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import systemd_image
 from memory import MIB, Device, MemoryHost
-from stack import BIN, BUILD, Guest
+from stack import BIN, BUILD, Guest, wait_for
 from test_activation import documented, installed
 from vm import Background, Vm
 
@@ -32,6 +32,7 @@ class Devices(unittest.TestCase):
 
     hardware: ClassVar[Mapping[str, Any]] = {}
     bus: ClassVar[str] = ""
+    before: ClassVar[str] = ""  # guestmux
     vm: ClassVar[Vm]
     guest: ClassVar[Guest]
 
@@ -39,7 +40,7 @@ class Devices(unittest.TestCase):
     def setUpClass(cls) -> None:
         programs = [BIN / "guestmux", BIN / "muxctl", HOLDER]
         cls.vm = cls.enterClassContext(Vm(programs=programs, **cls.hardware))
-        cls.guest = Guest(cls.vm)
+        cls.guest = Guest(cls.vm, cls.before)
         cls.guest.start()
 
     def setUp(self) -> None:
@@ -63,7 +64,7 @@ class Devices(unittest.TestCase):
 
     def holder(self, path: str, *words: str) -> Background:
         holder = self.vm.spawn(f"exec holder {path} {' '.join(words)}")
-        self.vm.wait_until(f"grep -E 'mapped|open' {holder.log}")
+        self.vm.wait_until(f"grep -E 'mapped|open|parked' {holder.log}")
         self.addCleanup(self.end, holder)
         return holder
 
@@ -122,6 +123,19 @@ class Everywhere(Devices):
                 holder.kill("KILL")
                 self.assertEqual(self.host.hear(), {"gone": device.id, "holders": 0})
                 device.unplug(self.vm)
+
+    def test_parked_descriptor(self) -> None:
+        """No look at processes shows it; the kernel knows."""
+        device = Device(self.vm.folder).plug(self.vm, self.bus)
+        holder = self.holder(self.prove(device).memory_in(self.vm), "rw", "1000", "parked")
+        self.assertEqual(self.gone(device), 1)
+        self.assertIn("somebody has it who does not show", self.guest.log())
+        self.assertEqual(self.host.ask(may="1" * 16), {"may": "1" * 16})
+        device.unplug(self.vm)
+        error = "somebody who does not show still has memory that was unplugged"
+        wait_for(lambda: self.host.ask(may="2" * 16).get("error") == error, 5, self.guest.log)
+        holder.kill("KILL")
+        self.assertEqual(self.host.ask(may="3" * 16), {"may": "3" * 16})
 
     def test_kept_mapping(self) -> None:
         """It shows what is plugged next, so nothing may be plugged while it is there."""
@@ -218,6 +232,17 @@ class LockedDown(Devices):
         self.assertEqual(self.guest.link()["memory"]["out"]["why"], error)
 
 
+class OtherNetwork(Devices):
+    """In a network namespace with its own /sys, as newer systemds make it for PrivateNetwork=."""
+
+    before = "exec unshare -n -m sh -c 'mount -t sysfs sysfs /sys && exec \"$0\" \"$@\"' "
+    test_proof = Everywhere.test_proof
+    test_held = Everywhere.test_held
+    test_parked_descriptor = Everywhere.test_parked_descriptor
+    test_kept_mapping = Everywhere.test_kept_mapping
+    check_kept_mapping = Everywhere.check_kept_mapping
+
+
 class ColdPlugged(Devices):
     """There when the guest boots, as regions are that QEMU was started with."""
 
@@ -255,13 +280,20 @@ class UnderSystemd(Devices):
 
     def check(self) -> None:
         """What it needs of the sandbox: to write a device, and to see other users' processes."""
-        device = self.prove(self.device())
+        device = self.prove(Device(self.vm.folder).plug(self.vm))
         holder = self.holder(device.memory_in(self.vm), "rw", "1000")
         self.assertEqual(self.gone(device), 1)
         self.assertIn(f"process {holder.pid} (holder) has it", self.guest.log())
         holder.kill("KILL")
         self.assertEqual(self.host.hear(), {"gone": device.id, "holders": 0})
         self.assertEqual(self.host.ask(may="1" * 16), {"may": "1" * 16})
+        device.unplug(self.vm)
+        device = self.prove(Device(self.vm.folder).plug(self.vm))
+        parked = self.holder(device.memory_in(self.vm), "rw", "1000", "parked")
+        self.assertEqual(self.gone(device), 1)
+        parked.kill("KILL")
+        self.assertEqual(self.host.hear(), {"gone": device.id, "holders": 0})
+        device.unplug(self.vm)
 
     def test_sandbox(self) -> None:
         self.check()
