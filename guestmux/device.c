@@ -16,18 +16,17 @@
 #include <unistd.h>
 
 // Each network namespace has a /sys of its own, with files of its own.
-static int open_other(const char *path, const struct stat *own)
+static void open_other(MuxDevice *device)
 {
-    g_autofree char *other = g_strconcat("/proc/1/root", path, NULL);
+    g_autofree char *path = g_strconcat("/proc/1/root", device->path, NULL);
     struct stat status;
-    int fd = open(other, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &status) == 0 && status.st_dev != own->st_dev && status.st_ino == own->st_ino)
-        return fd;
-    close(fd);
-    return -1;
+    device->sure = fd >= 0 && fstat(fd, &status) == 0 && status.st_ino == device->inode;
+    if (device->sure && status.st_dev != device->device)
+        device->other = fd;
+    else if (fd >= 0)
+        close(fd);
 }
 
 int mux_device_new(const char *name, const char *path, bool pci, MuxDevice **ret_device)
@@ -46,11 +45,13 @@ int mux_device_new(const char *name, const char *path, bool pci, MuxDevice **ret
     device->name = g_strdup(name);
     device->path = g_strdup(path);
     device->fd = fd;
-    device->other = pci ? open_other(path, &status) : -1;
+    device->other = -1;
     device->size = (uint64_t)status.st_size;
     device->device = status.st_dev;
     device->inode = status.st_ino;
     device->pci = pci;
+    if (pci)
+        open_other(device);
     *ret_device = device;
     return 0;
 }
@@ -93,7 +94,9 @@ int mux_device_is_alone(const MuxDevice *device)
     if (!device->pci)
         return -EOPNOTSUPP;
     int r = try_lease(device->fd);
-    return r == 1 && device->other >= 0 ? try_lease(device->other) : r;
+    if (r == 1 && device->other >= 0)
+        r = try_lease(device->other);
+    return r == 1 && !device->sure ? -ENODATA : r;
 }
 
 // In the unit's sandbox /sys is read-only, since whoever writes there can do anything by some

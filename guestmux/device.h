@@ -16,7 +16,8 @@ typedef struct MuxDevice {
     char *name; // its address, "0000:00:05.0"; a file's name
     char *path; // of what is mapped
     int fd;     // open for reading
-    int other;  // …the same in the view of /sys that process 1 has, where that is not ours; or -1
+    int other;  // …the same in the /sys that process 1 has, where that is not ours; or -1
+    bool sure;  // that there is no other, or it is open
     uint64_t size;
     dev_t device; // which file that is; for PCI the inode alone says so, and is never used again
     ino_t inode;

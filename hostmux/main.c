@@ -71,16 +71,20 @@ static void finish(MuxDaemon *daemon)
     g_strfreev(host->options);
 }
 
+// GLib neither breaks lines nor indents them: the spaces are as wide as "  --vm=NAME=PORT[,…]" and
+// what it puts behind that, the longest of all options.
+#define UNDER_VM "\n                         "
+
 int main(int argc, char **argv)
 {
     static const char *const keys[] = {"vms", "vm_patterns", "shares", "run", NULL};
     Host host = {0};
     const GOptionEntry options[] = {
         {"vm", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &host.options,
-         "A VM and its port: connect to QEMU's chardev socket, or wait for it; QEMU's QMP, and "
-         "files "
-         "that it has as shared memory; may be repeated",
-         "NAME=unix:PATH|listen:PATH[,qmp=unix:PATH][,shm-out=PATH][,shm-in=PATH]"},
+         "A VM and its port; may be repeated. PORT is unix:PATH, QEMU's chardev" UNDER_VM
+         "socket, or listen:PATH, to wait for QEMU. Behind it: qmp=unix:PATH, its" UNDER_VM
+         "QMP; shm-out=PATH, shm-in=PATH, files that it has as shared memory",
+         "NAME=PORT[,…]"},
         {NULL, 0, 0, 0, NULL, NULL, NULL}};
     const MuxDaemonKind kind = {
         .name = "hostmux",

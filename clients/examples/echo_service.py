@@ -38,7 +38,10 @@ class Server(socketserver.ThreadingUnixStreamServer):
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
+    if sys.argv[1:] in (["-h"], ["--help"]):
+        print("usage: echo_service.py PATH")
+        return 0
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):  # ./-x is a path, too
         print("usage: echo_service.py PATH", file=sys.stderr)
         return 2
     path = Path(sys.argv[1])

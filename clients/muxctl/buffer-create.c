@@ -65,7 +65,7 @@ static bool parse(const MuxctlCommand *command, MuxctlOptions *options, char **a
         {"size", 0, 0, G_OPTION_ARG_STRING, &wish->size_text,
          "How large: 4M or 4MiB; it is rounded up to a power of two", "BYTES"},
         {"property", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &wish->property_texts,
-         "For programs; may be repeated", "NAME=VALUE"},
+         "For programs; may be repeated, up to 32 times", "NAME=VALUE"},
         {"read-only-for", 0, 0, G_OPTION_ARG_STRING, &wish->side, "Whose programs may not write",
          "guest|host"},
         {"from", 0, 0, G_OPTION_ARG_FILENAME, &wish->how.from,

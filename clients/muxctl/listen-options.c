@@ -45,7 +45,7 @@ int muxctl_listen_options(const MuxctlCommand *command, MuxctlOptions *options, 
     const GOptionEntry own[] = {
         {"description", 0, 0, G_OPTION_ARG_FILENAME, &listen->description, "For people", "TEXT"},
         {"property", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &listen->property_texts,
-         "For programs; may be repeated", "NAME=VALUE"},
+         "For programs; may be repeated, up to 32 times", "NAME=VALUE"},
         {"vms", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &listen->vms,
          "On a host: which VMs may open it (web*); may be repeated", "GLOB"},
         {"max-channels", 0, 0, G_OPTION_ARG_INT, &max, "Open at once, of each VM (64)", "NUMBER"},

@@ -113,7 +113,7 @@ static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv
 
 const MuxctlCommand muxctl_listen = {
     .name = "listen",
-    .parameters = "NAME [-- COMMAND…]",
+    .parameters = "SERVICE [-- COMMAND…]",
     .summary = "Offer a service to the other side, as long as this runs",
     .help = "With COMMAND, each channel gets a process of its own, with the channel as standard\n"
             "input and output and who called in GUESTMUX_* of its environment. Without, the first\n"

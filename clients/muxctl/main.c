@@ -14,7 +14,7 @@
 #include "muxctl.h"
 #include "table.h"
 
-#define HEAD_WIDTH 25 // "listen NAME [-- COMMAND…]"
+#define HEAD_WIDTH 28 // "listen SERVICE [-- COMMAND…]"
 
 static const MuxctlCommand *const commands[] = {
     &muxctl_connect, &muxctl_listen, &muxctl_services, &muxctl_wait, &muxctl_buffer,

@@ -94,7 +94,8 @@ const MuxctlCommand muxctl_top = {
     .summary = "Links and the busiest channels, as they are now",
     .help = "In a terminal until q is pressed; s and the arrows change the order. If standard\n"
             "output is no terminal, and with --once and --json, one interval is printed.\n"
-            "Rates are in bytes a second; HELD is what the other side may have sent unread.",
+            "Rates are in bytes a second; HELD is what the other side may have sent unread, 32.8k\n"
+            "for an idle link: the daemons' own channels count, too.",
     .json = true,
     .run = run,
 };

@@ -60,7 +60,8 @@ const MuxctlCommand muxctl_wait = {
     .name = "wait",
     .parameters = "NAME",
     .summary = "Wait until a service can be opened",
-    .help = "NAME is SERVICE in a guest, VM/SERVICE on a host.\n"
+    .help = "NAME is SERVICE[:ARGUMENT] in a guest, VM/SERVICE[:ARGUMENT] on a host. Which\n"
+            "ARGUMENT does not matter.\n"
             "  muxctl wait --timeout 30 clipboard && xclip -o | muxctl connect clipboard\n"
             "Exit status: 0 it can be opened, 15 the time is over, 3 the daemon is not there.",
     .least = 1,

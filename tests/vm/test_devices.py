@@ -299,7 +299,7 @@ class UnderSystemd(Devices):
         self.check()
 
     def test_private_network(self) -> None:
-        """Where udevd is not heard, and /sys is another one."""
+        """Where udevd is not heard."""
         folder = "/etc/systemd/system/guestmux.service.d"
         text = documented()[f"{folder}/network.conf"]
         self.vm.check(f"mkdir -p {folder}; echo {shlex.quote(text)} >{folder}/network.conf; "
