@@ -113,11 +113,12 @@ class Everywhere(Devices):
 
     def test_held(self) -> None:
         """By who maps it, or has it open."""
-        for words in (("rw", "1000"), ("ro", "1000"), ("ro", "1000", "open")):
+        for words in (("", "rw", "1000"), ("", "ro", "1000", "open"), ("_wc", "rw", "0")):
             with self.subTest(words=words):
                 device = Device(self.vm.folder).plug(self.vm, self.bus)
                 self.prove(device)
-                holder = self.holder(device.memory_in(self.vm), *words)
+                beside, *how = words
+                holder = self.holder(device.memory_in(self.vm) + beside, *how)
                 self.assertEqual(self.gone(device), 1)
                 self.assertIn(f"process {holder.pid} (holder) has it", self.guest.log())
                 holder.kill("KILL")
