@@ -15,7 +15,6 @@ In the guest runs `load serve`, behind each of them.
 from __future__ import annotations
 
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -35,13 +34,6 @@ REGION_BYTES = 16 << 20
 LINKS = {"guestmux_inline": INLINE, "guestmux": SHARED}
 
 
-class BenchVm(Vm):
-    """Its logs are kept after an error, but not when a signal ends the bench: none is wanted then."""
-
-    def _end(self, keep_folder: bool) -> None:
-        super()._end(keep_folder and not isinstance(sys.exc_info()[1], SystemExit))
-
-
 class Setting:
     """What begins here ends with the stack."""
 
@@ -53,7 +45,7 @@ class Setting:
         self.regions = [self._region(folder, name) for name in ("out", "in")]
         extra = [word for region in self.regions for word in self._device(region)]
         self.vm = stack.enter_context(
-            BenchVm(
+            Vm(
                 programs=[*Peers.PROGRAMS, *Guest.PROGRAMS], files=Guest.files(SERVED),
                 extra=extra if self.shared else (),
             )

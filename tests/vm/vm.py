@@ -101,8 +101,8 @@ class Vm(Machine):
         try:
             self._start(guest / "vmlinuz", initramfs, accelerator)
             self._wait_boot()
-        except BaseException:
-            self._end(keep_folder=self._keep_logs)
+        except BaseException as error:
+            self._end(keep_folder=self._keeps_logs(error))
             raise
         return self
 
@@ -112,7 +112,11 @@ class Vm(Machine):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end(keep_folder=self._keep_logs and error is not None)
+        self._end(keep_folder=self._keeps_logs(error))
+
+    def _keeps_logs(self, error: BaseException | None) -> bool:
+        """Not when the program is told to end: nobody wants to know why, then."""
+        return self._keep_logs and error is not None and not isinstance(error, SystemExit)
 
     def reset(self) -> None:
         """Reset the machine, as its button would, and wait until the shell is there again."""
