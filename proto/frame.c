@@ -15,6 +15,8 @@
 #define SESSION false
 #define CHANNEL true
 
+#define FLAG_ASK 1u
+
 static const MuxFrameKind kinds[MUX_FRAME_TYPES] = {
     [MUX_FRAME_HELLO] = {"HELLO", 60, 60, SESSION},
     [MUX_FRAME_PING] = {"PING", 8, 8, SESSION},
@@ -66,7 +68,7 @@ size_t mux_frame_size(uint16_t length)
 void mux_frame_seal(uint8_t *base, const MuxFrame *frame, uint64_t key)
 {
     base[0] = (uint8_t)frame->type;
-    base[1] = 0;
+    base[1] = frame->ask ? FLAG_ASK : 0;
     mux_put16(base + 2, frame->length);
     mux_put32(base + 4, frame->channel);
     mux_put32(base + 8, frame->sequence);
@@ -78,7 +80,7 @@ void mux_frame_seal(uint8_t *base, const MuxFrame *frame, uint64_t key)
 
 int mux_frame_decode(const uint8_t *header, uint64_t key, MuxFrame *ret_frame)
 {
-    if (mux_get32(header + 12) != header_check(header, key) || header[1] != 0)
+    if (mux_get32(header + 12) != header_check(header, key) || header[1] & ~FLAG_ASK)
         return MUX_FRAME_BAD;
 
     const MuxFrameKind *kind = mux_frame_kind(header[0]);
@@ -93,6 +95,7 @@ int mux_frame_decode(const uint8_t *header, uint64_t key, MuxFrame *ret_frame)
         .length = untrusted_length,
         .channel = channel,
         .sequence = mux_get32(header + 8),
+        .ask = header[1] & FLAG_ASK,
     };
     return 0;
 }

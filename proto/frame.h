@@ -41,6 +41,7 @@ typedef struct MuxFrame {
     uint16_t length; // of the payload, in bytes
     uint32_t channel;
     uint32_t sequence;
+    bool ask; // for an ACK
 } MuxFrame;
 
 // OPEN and ACCEPT begin with u64 credit, u32 nonce, and that is all of ACCEPT. OPEN goes on with

@@ -22,10 +22,6 @@
 #define MUX_ARGUMENT_MAX 1024
 #define MUX_NAME_MAX     (MUX_SERVICE_MAX + 1 + MUX_ARGUMENT_MAX)
 
-// A receiver acknowledges the port's bytes at least this often. The sender's MUX_FLIGHT_MAX must be
-// at least twice that, or it would wait for an ACK that is not due.
-#define MUX_ACK_EVERY (64 * 1024)
-
 // No receiver can mean to hold a gigabyte of one channel: a credit that is further ahead than this
 // of what was sent is a counter that overflowed or an attempt to make one overflow.
 #define MUX_CREDIT_MAX (1u << 30)
@@ -36,7 +32,7 @@
 // burst.
 #define MUX_RESETS_BURST         4096
 #define MUX_RESETS_PER_SECOND    2048
-#define MUX_RESETS_BURST_IN      (4 * MUX_RESETS_BURST)
+#define MUX_RESETS_BURST_IN      (8 * MUX_RESETS_BURST)
 #define MUX_RESETS_PER_SECOND_IN (2 * MUX_RESETS_PER_SECOND)
 
 // A slot of shared memory, and how many a region has: a table of them is kept for each.
@@ -44,10 +40,6 @@
 #define MUX_SLOTS_MAX 65536
 // Slots that one GIVE returns.
 #define MUX_GIVE_MAX 512
-
-// What a byte in a slot counts for in ACKs and in flight, next to one on the port: half, since it
-// takes about half the time.
-#define MUX_SLOT_WEIGHT(bytes) (((uint64_t)(bytes) + 1) / 2)
 
 // --- defaults and our own choices
 
@@ -63,21 +55,27 @@
 #define MUX_BUDGET_LEAST 1024
 
 // The port buffers 128 writes (4 MiB) before it pushes back. This is how much of that we use for
-// data, so that a keystroke waits behind at most this: under a millisecond at 400 MB/s.
-#define MUX_FLIGHT_MAX (256 * 1024)
-// The same while somebody is there who has little to send and does not like to wait, and for how
-// long he is thought to be there after the last that he sent. Less would be under twice
-// MUX_ACK_EVERY; and the less it is, the more do ACKs cost.
-#define MUX_FLIGHT_BESIDE (2 * MUX_ACK_EVERY)
+// data: less would cost an ACK more often, which is a wake-up of both ends, and a first keystroke
+// waits behind at most this: a millisecond or so at 400 MB/s.
+#define MUX_FLIGHT_MAX (512 * 1024)
+// The same while somebody is there who has little to send and does not like to wait: one frame
+// under way, and one on top of it. And for how long he is thought to be there after the last that
+// he sent while bulk moved, which is thought to move for so long after its last frame.
+#define MUX_FLIGHT_BESIDE MUX_FRAME_MAX
 #define MUX_BESIDE_US     500000u
+#define MUX_BULK_US       5000u
+// How many bytes in slots count for one on the port in that: half the time is what they take, but
+// there is much room for them where nobody waits behind.
+#define MUX_SLOT_LIGHTER        4
+#define MUX_SLOT_LIGHTER_BESIDE 2
 
 // What a channel sends before the next one's turn: a frame, or less when many have something to
 // send, so that a round of all is one flight; but no less than this, or headers and system calls
 // would cost more than the bytes.
 #define MUX_QUANTUM_MIN 4096
 
-// A channel's window of credit grows up to this: 1 MiB covers 400 MB/s at a round trip of 2.5 ms.
-#define MUX_WINDOW_MAX (1u << 20)
+// A channel's window of credit grows up to this: what may be in flight in slots.
+#define MUX_WINDOW_MAX (4u << 20)
 // What a new channel gets while the budget is mostly free: a request and its answer in one go.
 #define MUX_WINDOW_START (16u << 10)
 // A channel that received nothing for this long is asked for its unused credit when another one

@@ -32,8 +32,7 @@ void mux_notices_send(MuxSession *session)
 {
     MuxList *first;
 
-    while ((first = mux_list_first(&session->notices)) &&
-           mux_output_in_flight(&session->output) < MUX_FLIGHT_MAX &&
+    while ((first = mux_list_first(&session->notices)) && !mux_output_full(&session->output) &&
            mux_output_room(&session->output) >= MUX_NOTICE_SIZE) {
         const MuxNotice *notice = mux_container(first, MuxNotice, node);
         uint8_t *p = mux_output_payload(&session->output);

@@ -40,7 +40,8 @@ void mux_output_begin(MuxOutput *output, uint64_t key)
 {
     output->key = key;
     output->sequence = 1;
-    output->sent = output->acked = 0;
+    output->sent = output->acked = output->beside = output->beside_acked = output->asked = 0;
+    output->n_asks = 0;
 }
 
 size_t mux_output_room(const MuxOutput *output)
@@ -56,19 +57,30 @@ uint8_t *mux_output_payload(MuxOutput *output)
     return output->bytes + output->end + MUX_HEADER_SIZE;
 }
 
+static void note_ask(MuxOutput *output)
+{
+    unsigned i = output->n_asks < MUX_ASKS ? output->n_asks++ : MUX_ASKS - 1;
+
+    output->asks[i] = (MuxAsk){output->sent, output->beside};
+    output->asked = output->sent + output->beside;
+}
+
 void mux_output_frame(MuxOutput *output, MuxFrameType type, uint32_t channel, uint16_t length)
 {
     assert(mux_output_room(output) >= length && mux_output_room(output) > 0);
 
-    MuxFrame frame = {type, length, channel, output->sequence++};
+    output->sent += mux_frame_size(length);
+    bool ask = output->sent + output->beside - output->asked >= output->most / 2;
+    if (ask)
+        note_ask(output);
+    MuxFrame frame = {type, length, channel, output->sequence++, ask};
     mux_frame_seal(output->bytes + output->end, &frame, output->key);
     output->end += mux_frame_size(length);
-    output->sent += mux_frame_size(length);
 }
 
 void mux_output_beside(MuxOutput *output, uint64_t n)
 {
-    output->sent += n;
+    output->beside += n;
 }
 
 bool mux_output_hello(MuxOutput *output, const uint8_t *hello)
@@ -99,10 +111,16 @@ bool mux_output_acked(MuxOutput *output, uint64_t untrusted_bytes)
     if (untrusted_bytes < output->acked || untrusted_bytes > output->sent)
         return false;
     output->acked = untrusted_bytes;
+    while (output->n_asks > 0 && output->asks[0].sent <= output->acked) {
+        output->beside_acked = output->asks[0].beside;
+        memmove(output->asks, output->asks + 1, --output->n_asks * sizeof(*output->asks));
+    }
+    if (output->acked == output->sent)
+        output->beside_acked = output->beside;
     return true;
 }
 
-uint64_t mux_output_in_flight(const MuxOutput *output)
+void mux_output_limit(MuxOutput *output, uint64_t most)
 {
-    return output->sent - output->acked;
+    output->most = most;
 }

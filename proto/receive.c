@@ -164,6 +164,7 @@ bool mux_receive_next(MuxSession *session, MuxEvent *ret_event)
         }
         session->sequence++;
         session->received += mux_frame_size(frame.length);
+        session->want_ack |= frame.ask;
 
         const char *error = dispatch(session, &frame, payload, ret_event);
         if (error) {

@@ -118,6 +118,12 @@ bool mux_references_turn(MuxSession *session, MuxChannel *channel, MuxTurn *ret_
     return true;
 }
 
+// What `n` bytes in a slot count for in flight, next to those on the port.
+static uint64_t weight(const MuxSession *session, size_t n)
+{
+    return n / (mux_session_beside(session) ? MUX_SLOT_LIGHTER_BESIDE : MUX_SLOT_LIGHTER);
+}
+
 void mux_references_sent(MuxSession *session, const MuxTurn *turn, size_t n)
 {
     MuxChannel *channel = turn->channel;
@@ -133,8 +139,8 @@ void mux_references_sent(MuxSession *session, const MuxTurn *turn, size_t n)
     mux_put32(p + 8, mux_slots_lend(&session->out, turn->slot, channel->entry.id));
     mux_put32(p + 12, 0);
     mux_put32(p + 16, (uint32_t)n);
+    mux_output_beside(&session->output, weight(session, n));
     mux_output_frame(&session->output, MUX_FRAME_REF, channel->entry.id, MUX_REF_SIZE);
-    mux_output_beside(&session->output, MUX_SLOT_WEIGHT(n));
     (void)mux_slots_at(&session->out, turn->slot, &size);
     channel->lent += size;
     channel->last = (uint32_t)n;
@@ -186,7 +192,6 @@ const char *mux_references_receive(MuxSession *session, const MuxFrame *frame,
     if (error)
         return error;
 
-    session->received += MUX_SLOT_WEIGHT(untrusted.length);
     session->shared_in += untrusted.length;
     error = mux_receive_for_channel(session, frame->channel, MUX_FRAME_DATA, base, untrusted.length,
                                     ret_event);

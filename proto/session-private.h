@@ -49,10 +49,12 @@ struct MuxSession {
 
     MuxInput input;
     MuxOutput output;
-    uint32_t sequence;        // of the next frame that has to arrive
-    uint64_t received, acked; // bytes of the peer's frames, and how much of it we told
-    uint32_t bulk;            // the channel that was last to send a lot; 0: none was
-    uint64_t beside_us;       // until then others are expected to send a little
+    uint32_t sequence;  // of the next frame that has to arrive
+    uint64_t received;  // bytes of the peer's frames
+    bool want_ack;      // it asked how many
+    uint32_t bulk;      // the channel that was last to send a lot; 0: none was
+    uint64_t bulk_us;   // when it did
+    uint64_t beside_us; // until then others are expected to send a little; 0: they are not
 
     MuxTable channels;
     MuxBudget budget;
@@ -97,7 +99,7 @@ static inline uint32_t mux_session_most_alive(const MuxSession *session)
 // Whether somebody beside the bulk transfers waits for messages.
 static inline bool mux_session_beside(const MuxSession *session)
 {
-    return session->now_us < session->beside_us;
+    return session->beside_us != 0;
 }
 
 // Ends the session: all channels die, and DOWN is told after them.

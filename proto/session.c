@@ -91,9 +91,12 @@ void mux_session_start(MuxSession *session, uint64_t id, uint64_t now_us)
     session->next_id = session->role == MUX_GUEST ? 1 : 2;
     session->peer_last = 0;
     session->sequence = 1;
-    session->received = session->acked = 0;
+    session->received = 0;
+    session->want_ack = false;
     session->bulk = 0;
+    session->bulk_us = 0;
     session->beside_us = 0;
+    mux_output_limit(&session->output, MUX_FLIGHT_MAX);
     mux_output_restart(&session->output);
     mux_bucket_init(&session->resets_out, MUX_RESETS_BURST, MUX_RESETS_PER_SECOND, now_us);
     mux_bucket_init(&session->resets_in, MUX_RESETS_BURST_IN, MUX_RESETS_PER_SECOND_IN, now_us);

@@ -46,9 +46,8 @@ static void put_session_frames(MuxSession *session)
         live->want_ping = false;
     if (live->want_pong && put64(session, MUX_FRAME_PONG, 0, live->pong))
         live->want_pong = false;
-    if (session->received - session->acked >= MUX_ACK_EVERY &&
-        put64(session, MUX_FRAME_ACK, 0, session->received))
-        session->acked = session->received;
+    if (session->want_ack && put64(session, MUX_FRAME_ACK, 0, session->received))
+        session->want_ack = false;
     mux_references_send(session);
     mux_notices_send(session);
 }
@@ -167,10 +166,9 @@ static bool anything_to_say(const MuxSession *session)
     const MuxLiveness *live = &session->liveness;
 
     return session->state != MUX_SESSION_UP || session->want_hello || live->want_ping ||
-           live->want_pong || session->received - session->acked >= MUX_ACK_EVERY ||
-           session->in.giving > 0 || !mux_list_empty(&session->notices) ||
-           !mux_list_empty(&session->urgent) || !mux_list_empty(&session->resets) ||
-           !mux_list_empty(&session->opens);
+           live->want_pong || session->want_ack || session->in.giving > 0 ||
+           !mux_list_empty(&session->notices) || !mux_list_empty(&session->urgent) ||
+           !mux_list_empty(&session->resets) || !mux_list_empty(&session->opens);
 }
 
 void mux_transmit_control(MuxSession *session)
@@ -182,8 +180,8 @@ void mux_transmit_control(MuxSession *session)
     put_session_frames(session);
     while ((channel = first_of(&session->urgent)) && put_all(channel)) {
     }
-    while (mux_output_in_flight(&session->output) < MUX_FLIGHT_MAX &&
-           mux_output_room(&session->output) >= 4 && (channel = first_of(&session->resets)) &&
+    while (!mux_output_full(&session->output) && mux_output_room(&session->output) >= 4 &&
+           (channel = first_of(&session->resets)) &&
            mux_bucket_take(&session->resets_out, session->now_us))
         (void)put_all(channel);
     while (session->unanswered < session->peer.pending && (channel = first_of(&session->opens)) &&
@@ -198,30 +196,40 @@ static size_t least(uint64_t a, uint64_t b)
     return (size_t)(a < b ? a : b);
 }
 
-// A message waits behind all that is in flight. So bulk transfers have less there while messages
-// pass them.
-static uint64_t most_in_flight(const MuxSession *session)
+// What was sent lately, or is waited for, is on the way. Of the rest nobody asked whether it came.
+static bool bulk_moves(const MuxSession *session)
 {
-    return mux_session_beside(session) ? MUX_FLIGHT_BESIDE : MUX_FLIGHT_MAX;
+    return session->bulk != 0 && mux_output_in_flight(&session->output) >= MUX_FLIGHT_BESIDE / 2 &&
+           (mux_output_asking(&session->output) ||
+            session->now_us - session->bulk_us < MUX_BULK_US);
 }
 
-// A message is little, of a channel that was quiet, and finds a good part in flight of what may be:
-// with less, it did not wait.
+// A message is little, of a channel that was quiet, while another one moves a lot. It waits behind
+// all that is in flight; so bulk transfers have less there while messages pass them.
 static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
 {
-    if (n >= MUX_QUANTUM_MIN)
+    if (n >= MUX_QUANTUM_MIN) {
         session->bulk = channel->entry.id;
-    else if (channel->share.ahead && channel->entry.id != session->bulk &&
-             mux_output_in_flight(&session->output) >= MUX_FLIGHT_BESIDE / 2)
+        session->bulk_us = session->now_us;
+    } else if (channel->share.ahead && channel->entry.id != session->bulk && bulk_moves(session)) {
         session->beside_us = session->now_us + MUX_BESIDE_US;
+        mux_output_limit(&session->output, MUX_FLIGHT_BESIDE);
+    }
+}
+
+static void end_beside(MuxSession *session)
+{
+    if (session->beside_us == 0 || session->now_us < session->beside_us)
+        return;
+    session->beside_us = 0;
+    mux_output_limit(&session->output, MUX_FLIGHT_MAX);
 }
 
 bool mux_session_next_turn(MuxSession *session, MuxTurn *ret_turn)
 {
     mux_transmit_control(session);
     size_t room = mux_output_room(&session->output);
-    if (session->state != MUX_SESSION_UP || room < MUX_CRUMB ||
-        mux_output_in_flight(&session->output) >= most_in_flight(session))
+    if (session->state != MUX_SESSION_UP || room < MUX_CRUMB || mux_output_full(&session->output))
         return false;
 
     MuxShare *share = mux_scheduler_next(&session->scheduler);
@@ -245,6 +253,9 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     MuxChannel *channel = turn->channel;
 
     assert(n <= turn->size);
+    // Before the frame: it may be the last that can ask for the ACK which lets others go on.
+    if (n > 0)
+        tell_apart(session, channel, n);
     if (turn->slot != MUX_SLOT_NONE) {
         mux_references_sent(session, turn, n);
     } else if (n > 0) {
@@ -256,7 +267,6 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     channel->run = (uint32_t)least(run, MUX_SLOT_MAX);
     if (n > 0) {
         channel->credit.sent += n;
-        tell_apart(session, channel, n);
         mux_liveness_said(session);
         mux_scheduler_sent(&session->scheduler, &channel->share, (uint32_t)n);
     }
@@ -282,6 +292,7 @@ void mux_session_output_done(MuxSession *session, size_t n)
 void mux_session_tick(MuxSession *session, uint64_t now_us)
 {
     session->now_us = now_us;
+    end_beside(session);
     mux_liveness_tick(session);
 }
 

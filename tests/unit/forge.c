@@ -62,7 +62,7 @@ void forge_put(Forge *forge, MuxFrameType type, uint32_t channel, const void *pa
                uint16_t length)
 {
     g_autofree uint8_t *base = g_malloc(mux_frame_size(length));
-    MuxFrame frame = {type, length, channel, forge->sequence++};
+    MuxFrame frame = {type, length, channel, forge->sequence++, forge->asks};
 
     if (length > 0)
         memcpy(base + MUX_HEADER_SIZE, payload, length);
@@ -192,6 +192,7 @@ static size_t say_frame(Forge *forge, const uint8_t *base, size_t left)
     if (frame.channel)
         g_string_append_printf(forge->said, " %u", frame.channel);
     say_payload(forge->said, &frame, base + MUX_HEADER_SIZE);
+    forge->asked += frame.ask;
     return mux_frame_size(frame.length);
 }
 

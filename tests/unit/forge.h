@@ -22,6 +22,8 @@ typedef struct Forge {
     uint32_t sequence; // of the next frame that is forged
     uint32_t heard;    // …that the session is to send
     bool held;         // what is forged is collected, not yet fed
+    bool asks;         // what is forged asks for an ACK
+    unsigned asked;    // how many frames of the session did
     GByteArray *bytes; // so collected
     GString *said;
 } Forge;

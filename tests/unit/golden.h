@@ -1,12 +1,13 @@
 // SPDX-FileCopyrightText: 2026 the guestmux authors
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// One frame of each type, byte for byte, as a guest of id 0x1111 sends them to a host of id 0x2222;
+// Frames of each type, byte for byte, as a guest of id 0x1111 sends them to a host of id 0x2222;
 // the nonces of channels 1 to 3 are 0xa1b2c301 to 0xa1b2c303.
 // They were computed from the description of the protocol by another program, not by this one. If a
 // change makes them differ, it is a new version of the protocol.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 static const uint8_t golden_hello[] = {
@@ -89,23 +90,28 @@ static const uint8_t golden_ref[] = {
     0x80, 0x4f, 0x88, 0x77, 0x66, 0x55, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x9a, 0x3e, 0x7f, 0xb0,
 };
+static const uint8_t golden_asking[] = {
+    0x07, 0x01, 0x03, 0x00, 0x03, 0x00, 0x00, 0x00, 0x12, 0x00, 0x00, 0x00,
+    0xcc, 0xa0, 0x4c, 0x37, 0x65, 0x6e, 0x64, 0x33, 0x5f, 0xb3, 0xc8,
+};
 
 typedef struct Golden {
     const uint8_t *bytes;
     uint16_t length; // of the payload
     uint8_t type;
     uint32_t channel, sequence;
+    bool ask;
 } Golden;
 
 // In the order of their sequence numbers. HELLO, which has none, is not among them.
 static const Golden golden_frames[] = {
-    {golden_ping, 8, 2, 0, 1},      {golden_pong, 8, 3, 0, 2},
-    {golden_open, 18, 5, 1, 3},     {golden_data, 5, 7, 1, 4},
-    {golden_return, 8, 13, 1, 5},   {golden_credit, 8, 11, 1, 6},
-    {golden_stop, 0, 9, 1, 7},      {golden_fin, 0, 8, 1, 8},
-    {golden_accept, 12, 6, 2, 9},   {golden_reclaim, 0, 12, 2, 10},
-    {golden_reset, 4, 10, 2, 11},   {golden_pong_again, 8, 3, 0, 12},
-    {golden_ack, 8, 4, 0, 13},      {golden_give, 12, 15, 0, 14},
-    {golden_notice, 32, 16, 0, 15}, {golden_open_again, 18, 5, 3, 16},
-    {golden_ref, 20, 14, 3, 17},
+    {golden_ping, 8, 2, 0, 1, false},      {golden_pong, 8, 3, 0, 2, false},
+    {golden_open, 18, 5, 1, 3, false},     {golden_data, 5, 7, 1, 4, false},
+    {golden_return, 8, 13, 1, 5, false},   {golden_credit, 8, 11, 1, 6, false},
+    {golden_stop, 0, 9, 1, 7, false},      {golden_fin, 0, 8, 1, 8, false},
+    {golden_accept, 12, 6, 2, 9, false},   {golden_reclaim, 0, 12, 2, 10, false},
+    {golden_reset, 4, 10, 2, 11, false},   {golden_pong_again, 8, 3, 0, 12, false},
+    {golden_ack, 8, 4, 0, 13, false},      {golden_give, 12, 15, 0, 14, false},
+    {golden_notice, 32, 16, 0, 15, false}, {golden_open_again, 18, 5, 3, 16, false},
+    {golden_ref, 20, 14, 3, 17, false},    {golden_asking, 3, 7, 3, 18, true},
 };

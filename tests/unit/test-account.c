@@ -39,7 +39,7 @@ static void test_bounded(void)
     MuxWindow windows[WINDOWS], other;
     MuxBudget budget;
 
-    mux_budget_init(&budget, 64 * KIB * KIB, 16384);
+    mux_budget_init(&budget, 128 * KIB * KIB, 16384);
     for (size_t i = 0; i < WINDOWS; i++) {
         mux_window_init(&windows[i], &budget, 0);
         mux_window_charge(&windows[i], &budget, &account);
@@ -58,7 +58,7 @@ static void test_bounded(void)
 
     // Somebody else is not held back.
     mux_window_init(&other, &budget, 0);
-    for (size_t round = 0; round < 5; round++)
+    for (size_t round = 0; round < 8; round++)
         busy(&other, &budget);
     g_assert_cmpuint(other.granted - other.consumed, ==, MUX_WINDOW_MAX);
 

@@ -38,7 +38,8 @@ static void test_golden(void)
     for (size_t i = 0; i < G_N_ELEMENTS(golden_frames); i++) {
         const Golden *golden = &golden_frames[i];
         size_t size = mux_frame_size(golden->length);
-        MuxFrame frame = {golden->type, golden->length, golden->channel, golden->sequence};
+        MuxFrame frame = {golden->type, golden->length, golden->channel, golden->sequence,
+                          golden->ask};
         uint8_t base[128];
 
         memcpy(base + MUX_HEADER_SIZE, golden->bytes + MUX_HEADER_SIZE, golden->length);
@@ -51,6 +52,7 @@ static void test_golden(void)
         g_assert_cmpuint(frame.length, ==, golden->length);
         g_assert_cmpuint(frame.channel, ==, golden->channel);
         g_assert_cmpuint(frame.sequence, ==, golden->sequence);
+        g_assert_true(frame.ask == golden->ask);
         g_assert_true(mux_frame_guarded(golden->bytes, golden->length));
     }
 }
@@ -138,7 +140,7 @@ static void test_flags(void)
     for (unsigned type = 1; type < MUX_FRAME_TYPES; type++)
         for (unsigned flags = 0; flags < 256; flags++)
             g_assert_cmpint(decode(type, (uint8_t)flags, kinds[type].min, kinds[type].of_channel),
-                            ==, flags == 0 ? 0 : MUX_FRAME_BAD);
+                            ==, flags <= 1 ? 0 : MUX_FRAME_BAD);
 }
 
 static void test_channel_zero(void)

@@ -96,12 +96,16 @@ static void test_frames(void)
     own_channel(&forge);
     other_channel(&forge);
 
-    // So many bytes arrived by now; 64 KiB of them are acknowledged, and only then.
-    unsigned bytes = 28 + 32 + 20 + 8212 + 35, pings = 0;
+    // So many bytes arrived by now, and so many that do not ask for an ACK, and one that does.
+    unsigned bytes = 28 + 32 + 20 + 8212 + 35;
     forge.held = true;
-    for (; bytes < MUX_ACK_EVERY; bytes += 28)
-        forge_number(&forge, MUX_FRAME_PING, 0, pings++);
-    g_assert_cmpuint(pings, ==, 2044);
+    for (unsigned ping = 0; ping < 2044; ping++) {
+        forge.asks = ping == 2043;
+        forge_number(&forge, MUX_FRAME_PING, 0, ping);
+        bytes += 28;
+    }
+    g_assert_cmpuint(bytes, ==, 65559);
+    forge.asks = false;
     forge_release(&forge);
     expect(&forge, 11, 2); // one PONG, of the last, and the ACK
     shared_memory(&forge);

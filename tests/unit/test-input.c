@@ -163,7 +163,7 @@ static void test_largest(void)
     size_t left = 0;
     while (taken < 100) {
         if (left == 0) {
-            MuxFrame frame = {MUX_FRAME_DATA, MUX_PAYLOAD_MAX, 1, sequence};
+            MuxFrame frame = {MUX_FRAME_DATA, MUX_PAYLOAD_MAX, 1, sequence, false};
             memset(wire + MUX_HEADER_SIZE, (int)sequence, MUX_PAYLOAD_MAX);
             mux_frame_seal(wire, &frame, KEY);
             sequence++;

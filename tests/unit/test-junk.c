@@ -93,7 +93,7 @@ static void junk_stale_hello(GByteArray *into)
 static void junk_hello_in_data(GByteArray *into)
 {
     uint8_t base[MUX_HEADER_SIZE + MUX_HELLO_SIZE + MUX_GUARD_SIZE];
-    MuxFrame frame = {MUX_FRAME_DATA, MUX_HELLO_SIZE, 1, 1};
+    MuxFrame frame = {MUX_FRAME_DATA, MUX_HELLO_SIZE, 1, 1, false};
     stale_hello(base + MUX_HEADER_SIZE);
     mux_frame_seal(base, &frame, 0x1234);
     g_byte_array_append(into, base, sizeof(base));

@@ -31,6 +31,7 @@ static void test_frames(void)
         const Golden *golden = &golden_frames[i];
         const uint8_t *base;
         memcpy(mux_output_payload(&output), golden->bytes + MUX_HEADER_SIZE, golden->length);
+        mux_output_limit(&output, golden->ask ? 0 : MUX_FLIGHT_MAX);
         mux_output_frame(&output, golden->type, golden->channel, golden->length);
         size_t size = mux_output_pending(&output, &base);
         g_assert_cmpmem(base, size, golden->bytes, mux_frame_size(golden->length));
@@ -117,19 +118,77 @@ static void test_restart(void)
     mux_output_deinit(&output);
 }
 
+// A frame as large as there is. Returns whether it asks for an ACK.
+static bool put(MuxOutput *output)
+{
+    MuxFrame frame;
+    const uint8_t *base;
+    mux_output_frame(output, MUX_FRAME_DATA, 1, MUX_PAYLOAD_MAX);
+    g_assert_cmpuint(mux_output_pending(output, &base), ==, MUX_FRAME_MAX);
+    g_assert_cmpint(mux_frame_decode(base, output->key, &frame), ==, 0);
+    mux_output_written(output, MUX_FRAME_MAX);
+    return frame.ask;
+}
+
 static void test_flight(void)
 {
     MuxOutput output;
     begin(&output);
+    mux_output_limit(&output, 8 * MUX_FRAME_MAX);
     for (unsigned i = 0; i < 8; i++) {
-        g_assert_cmpuint(mux_output_in_flight(&output), <, MUX_FLIGHT_MAX);
-        mux_output_frame(&output, MUX_FRAME_DATA, 1, MUX_PAYLOAD_MAX);
-        mux_output_written(&output, MUX_FRAME_MAX);
+        g_assert_false(mux_output_full(&output));
+        g_assert_true(put(&output) == (i == 3 || i == 7));
     }
-    g_assert_cmpuint(output.sent, ==, MUX_FLIGHT_MAX);
-    g_assert_cmpuint(mux_output_in_flight(&output), >=, MUX_FLIGHT_MAX);
+    g_assert_cmpuint(output.sent, ==, 8 * MUX_FRAME_MAX);
+    g_assert_true(mux_output_full(&output));
     g_assert_true(mux_output_acked(&output, 1));
-    g_assert_cmpuint(mux_output_in_flight(&output), <, MUX_FLIGHT_MAX);
+    g_assert_false(mux_output_full(&output));
+    mux_output_deinit(&output);
+}
+
+// Frames that wait for nothing ask too, and more often than can be remembered; the limit shrinks
+// meanwhile. Once all that asked are answered, little is in flight.
+static void test_asks(void)
+{
+    MuxOutput output;
+    uint64_t last = 0;
+    begin(&output);
+    mux_output_limit(&output, 8 * MUX_FRAME_MAX);
+    for (unsigned i = 0; i < 100; i++) {
+        if (i == 97)
+            mux_output_limit(&output, 4 * MUX_FRAME_MAX);
+        mux_output_beside(&output, 1000);
+        if (put(&output))
+            last = output.sent;
+    }
+    g_assert_true(mux_output_acked(&output, last - 1));
+    g_assert_true(mux_output_asking(&output));
+    g_assert_true(mux_output_acked(&output, last));
+    g_assert_false(mux_output_asking(&output));
+    g_assert_cmpuint(mux_output_in_flight(&output), <, 2 * MUX_FRAME_MAX);
+    mux_output_deinit(&output);
+}
+
+// What comes beside a frame is in flight until it is known that the frame was read: by the ACK that
+// it asked for, or one of all.
+static void test_beside(void)
+{
+    MuxOutput output;
+    begin(&output);
+    mux_output_limit(&output, 10 * MUX_FRAME_MAX);
+    mux_output_beside(&output, 6 * MUX_FRAME_MAX);
+    g_assert_true(put(&output));
+    mux_output_beside(&output, 3 * MUX_FRAME_MAX);
+    g_assert_false(put(&output));
+    g_assert_true(mux_output_full(&output));
+    g_assert_true(mux_output_acked(&output, MUX_FRAME_MAX - 1));
+    g_assert_cmpuint(mux_output_in_flight(&output), ==, 10 * MUX_FRAME_MAX + 1);
+    g_assert_true(mux_output_acked(&output, MUX_FRAME_MAX));
+    g_assert_cmpuint(mux_output_in_flight(&output), ==, 4 * MUX_FRAME_MAX);
+    g_assert_true(mux_output_acked(&output, 2 * MUX_FRAME_MAX - 1));
+    g_assert_cmpuint(mux_output_in_flight(&output), ==, 3 * MUX_FRAME_MAX + 1);
+    g_assert_true(mux_output_acked(&output, 2 * MUX_FRAME_MAX));
+    g_assert_cmpuint(mux_output_in_flight(&output), ==, 0);
     mux_output_deinit(&output);
 }
 
@@ -162,6 +221,8 @@ int main(int argc, char **argv)
     g_test_add_func("/output/hello-room", test_hello_room);
     g_test_add_func("/output/restart", test_restart);
     g_test_add_func("/output/flight", test_flight);
+    g_test_add_func("/output/asks", test_asks);
+    g_test_add_func("/output/beside", test_beside);
     g_test_add_func("/output/acked", test_acked);
     return g_test_run();
 }

@@ -80,6 +80,7 @@ static void fresh_next(const MuxLimits *limits)
         g_assert_true(mux_session_next_turn(pair.guest.session, &turn));
         g_assert_true(turn.channel == quiet);
         mux_session_turn_done(pair.guest.session, &turn, 64, false);
+        pair_settle(&pair);
         g_assert_true(mux_session_next_turn(pair.guest.session, &turn)); // and the others go on
         g_assert_true(turn.channel != quiet);
         mux_session_turn_done(pair.guest.session, &turn, 0, true);
@@ -124,7 +125,7 @@ static uint64_t keystroke(Pair *pair, MuxChannel *keys)
 }
 
 // Half a megabyte in pieces of 64 bytes, beside ten bulk transfers: each goes out next, but for the
-// few with which a quantum (of eleven: an eleventh of a flight) is used up; the rest of such a one
+// few with which a quantum (of eleven: a frame) is used up; the rest of such a one
 // waits for one round.
 static void test_keystrokes(void)
 {
@@ -140,7 +141,7 @@ static void test_keystrokes(void)
         late += ahead > 0;
         rounds(&pair, 1, NULL, 0);
     }
-    g_assert_cmpuint(late, <=, 8000 * 64 / (MUX_FLIGHT_MAX / 11) + 1);
+    g_assert_cmpuint(late, <=, 8000 * 64 / MUX_PAYLOAD_MAX + 1);
     pair_deinit(&pair);
 }
 
@@ -246,7 +247,7 @@ static void round_trip(Pair *pair, uint32_t id, uint64_t rest)
 
 static void test_grows(void)
 {
-    static const uint32_t sizes[] = {16, 64, 256, 1024, 1024};
+    static const uint32_t sizes[] = {16, 64, 256, 1024, 4096, 4096};
     Pair pair;
     begin(&pair, 1, NULL);
     pair.host.consumes = false;
@@ -254,7 +255,7 @@ static void test_grows(void)
         g_assert_cmpuint(window_size(&pair.host, 1), ==, sizes[i] << 10);
         round_trip(&pair, 1, 0);
     }
-    g_assert_cmpuint(pair.host.taken, ==, (16 + 64 + 256 + 1024 + 1024) << 10);
+    g_assert_cmpuint(pair.host.taken, ==, (16 + 64 + 256 + 1024 + 4096 + 4096) << 10);
     pair_deinit(&pair);
 }
 

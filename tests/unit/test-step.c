@@ -205,7 +205,7 @@ static void test_restart_in_largest(void)
         End next;
         begin(&pair);
         uint8_t *whole = g_malloc0(MUX_FRAME_MAX);
-        MuxFrame frame = {MUX_FRAME_DATA, MUX_PAYLOAD_MAX, 1, 4};
+        MuxFrame frame = {MUX_FRAME_DATA, MUX_PAYLOAD_MAX, 1, 4, false};
         memset(whole + MUX_HEADER_SIZE, 'x', MUX_PAYLOAD_MAX);
         mux_frame_seal(whole, &frame, mux_frame_key(GUEST_ID, HOST_ID));
         end_feed(&pair.host, whole, n);

@@ -47,7 +47,8 @@ static void test_due(void)
 
 static void test_grow(void)
 {
-    static const uint64_t sizes[] = {64 * KIB, 256 * KIB, MUX_WINDOW_MAX, MUX_WINDOW_MAX};
+    static const uint64_t sizes[] = {64 * KIB, 256 * KIB, 1024 * KIB, MUX_WINDOW_MAX,
+                                     MUX_WINDOW_MAX};
     One one;
     one_init(&one);
     for (size_t i = 0; i < G_N_ELEMENTS(sizes); i++) {
