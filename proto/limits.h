@@ -63,7 +63,7 @@
 // he sent while bulk moved, which is thought to move for so long after its last frame.
 #define MUX_FLIGHT_BESIDE MUX_FRAME_MAX
 #define MUX_BESIDE_US     500000u
-#define MUX_BULK_US       5000u
+#define MUX_BULK_US       20000u
 // How many bytes in slots count for one on the port in that: half the time is what they take, but
 // there is much room for them where nobody waits behind.
 #define MUX_SLOT_LIGHTER        4

@@ -74,9 +74,3 @@ static inline bool mux_output_full(const MuxOutput *output)
 {
     return mux_output_in_flight(output) >= output->most;
 }
-
-// An ACK that was asked for has not come.
-static inline bool mux_output_asking(const MuxOutput *output)
-{
-    return output->n_asks > 0;
-}

@@ -196,14 +196,6 @@ static size_t least(uint64_t a, uint64_t b)
     return (size_t)(a < b ? a : b);
 }
 
-// What was sent lately, or is waited for, is on the way. Of the rest nobody asked whether it came.
-static bool bulk_moves(const MuxSession *session)
-{
-    return session->bulk != 0 && mux_output_in_flight(&session->output) >= MUX_FLIGHT_BESIDE / 2 &&
-           (mux_output_asking(&session->output) ||
-            session->now_us - session->bulk_us < MUX_BULK_US);
-}
-
 // A message is little, of a channel that was quiet, while another one moves a lot. It waits behind
 // all that is in flight; so bulk transfers have less there while messages pass them.
 static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
@@ -211,7 +203,8 @@ static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
     if (n >= MUX_QUANTUM_MIN) {
         session->bulk = channel->entry.id;
         session->bulk_us = session->now_us;
-    } else if (channel->share.ahead && channel->entry.id != session->bulk && bulk_moves(session)) {
+    } else if (channel->share.ahead && session->bulk != 0 && session->bulk != channel->entry.id &&
+               session->now_us - session->bulk_us < MUX_BULK_US) {
         session->beside_us = session->now_us + MUX_BESIDE_US;
         mux_output_limit(&session->output, MUX_FLIGHT_BESIDE);
     }

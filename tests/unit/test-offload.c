@@ -347,6 +347,27 @@ static void test_flight(void)
     forge_deinit(&forge);
 }
 
+// They weigh more while messages pass them.
+static void test_flight_beside_messages(void)
+{
+    Forge forge;
+    begin(&forge, 65536, 80);
+    MuxChannel *quiet = end_open(&forge.end, "b");
+    forge_listen(&forge);
+    forge_accept(&forge, channel_id(quiet), MUX_CREDIT_MAX);
+    MuxChannel *bulk = channel_of(&forge, MUX_CREDIT_MAX, MUX_PATH_SHARED);
+    g_assert_cmpuint(end_write(&forge.end, bulk, much, 65536), ==, 65536);
+    g_assert_cmpuint(end_write(&forge.end, quiet, "x", 1), ==, 1);
+    forge_number(&forge, MUX_FRAME_ACK, 0, end_info(&forge.end).sent);
+    g_assert_cmpuint(end_write(&forge.end, bulk, much, sizeof(much)), ==, 65536);
+    g_assert_cmpuint(MUX_FLIGHT_BESIDE * MUX_SLOT_LIGHTER_BESIDE, ==, 65536);
+    forge.end.now_us += MUX_BESIDE_US;
+    mux_session_tick(forge.end.session, forge.end.now_us);
+    forge_number(&forge, MUX_FRAME_ACK, 0, end_info(&forge.end).sent);
+    g_assert_cmpuint(end_write(&forge.end, bulk, much, sizeof(much)), ==, 32 * 65536);
+    forge_deinit(&forge);
+}
+
 // Nothing gets stuck, whatever the mixture.
 static void test_stream(void)
 {
@@ -547,6 +568,7 @@ int main(int argc, char **argv)
     g_test_add_func("/offload/fair", test_fair);
     g_test_add_func("/offload/credit", test_credit);
     g_test_add_func("/offload/flight", test_flight);
+    g_test_add_func("/offload/flight-beside-messages", test_flight_beside_messages);
     g_test_add_func("/offload/stream", test_stream);
     g_test_add_func("/offload/given", test_given);
     g_test_add_func("/offload/given-most", test_given_most);

@@ -75,8 +75,8 @@ static void test_flight(void)
     forge_deinit(&forge);
 }
 
-// A quiet channel's message that finds much in flight makes the bulk transfer keep less of it
-// there, for a while.
+// A quiet channel's message makes the bulk transfer that moves beside it keep less in flight, for a
+// while.
 static void test_flight_beside_messages(void)
 {
     Forge forge;
@@ -86,7 +86,7 @@ static void test_flight_beside_messages(void)
     forge_listen(&forge);
     forge_accept(&forge, channel_id(quiet), MUX_CREDIT_MAX);
 
-    // One that goes when there is little in flight changes nothing.
+    // One that goes before there is any changes nothing.
     end_write(&forge.end, quiet, "x", 1);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
@@ -99,6 +99,14 @@ static void test_flight_beside_messages(void)
     write_one(&forge, quiet, MUX_PAYLOAD_MAX);
     write_one(&forge, quiet, MUX_PAYLOAD_MAX);
     write_one(&forge, bulk, MUX_PAYLOAD_MAX / 2);
+    write_one(&forge, quiet, 1);
+    write_all(&forge, bulk);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+
+    // Nor what it says when the bulk transfer has rested for a while.
+    forge.end.now_us += MUX_BULK_US;
+    mux_session_tick(forge.end.session, forge.end.now_us);
+    acknowledge(&forge, MUX_FLIGHT_BESIDE);
     write_one(&forge, quiet, 1);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
