@@ -203,7 +203,7 @@ static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
     if (n >= MUX_QUANTUM_MIN) {
         session->bulk = channel->entry.id;
         session->bulk_us = session->now_us;
-    } else if (channel->share.ahead && session->bulk != 0 && session->bulk != channel->entry.id &&
+    } else if (channel->share.ahead && session->bulk != channel->entry.id &&
                session->now_us - session->bulk_us < MUX_BULK_US) {
         session->beside_us = session->now_us + MUX_BESIDE_US;
         mux_output_limit(&session->output, MUX_FLIGHT_BESIDE);
