@@ -182,6 +182,7 @@ size_t craft_frame(Craft *craft, Source *source)
     if (kind && kind->of_channel)
         frame.channel = 1 + source_8(source) % 24;
     uint8_t odd = source_8(source);
+    frame.ask = odd >= 128;
     if (odd == 1)
         frame.channel = (uint32_t)source_number(source);
     else if (odd == 2)
