@@ -58,9 +58,9 @@
 // data: less would cost an ACK more often, which is a wake-up of both ends, and a first keystroke
 // waits behind at most this: a millisecond or so at 400 MB/s.
 #define MUX_FLIGHT_MAX (512 * 1024)
-// The same while somebody is there who has little to send and does not like to wait: one frame
-// under way, and one on top of it. And for how long he is thought to be there after the last that
-// he sent while bulk moved, which is thought to move for so long after its last frame.
+// The same while somebody is there who has little to send and does not like to wait: one batch. And
+// for how long he is thought to be there after the last that he sent while bulk moved, which is
+// thought to move for so long after its last frame.
 #define MUX_FLIGHT_BESIDE MUX_FRAME_MAX
 #define MUX_BESIDE_US     500000u
 #define MUX_BULK_US       20000u
@@ -74,7 +74,8 @@
 // would cost more than the bytes.
 #define MUX_QUANTUM_MIN 4096
 
-// A channel's window of credit grows up to this: what may be in flight in slots.
+// A channel's window of credit grows up to this: twice what may be in flight in slots, since credit
+// comes back for half of a window.
 #define MUX_WINDOW_MAX (4u << 20)
 // What a new channel gets while the budget is mostly free: a request and its answer in one go.
 #define MUX_WINDOW_START (16u << 10)

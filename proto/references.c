@@ -5,8 +5,8 @@
 // in a slot, and REF takes the place of DATA: same order, same credit, same turn. The receiver's
 // owner gets the bytes where they lie, and gives the slot back when its reader has them.
 //
-// What is in a slot counts as in flight, for half, until the receiver has read the REF: a keystroke
-// must not wait behind a region full of data either.
+// What is in a slot counts as in flight, if for less than on the port, until the receiver has read
+// the REF: a keystroke must not wait behind a region full of data either.
 //
 // Every slot that was received is given back exactly once: by the owner who got it in an event, or
 // here when there is no such event. What a slot holds is never looked at.

@@ -196,15 +196,23 @@ static size_t least(uint64_t a, uint64_t b)
     return (size_t)(a < b ? a : b);
 }
 
-// A message is little, of a channel that was quiet, while another one moves a lot. It waits behind
-// all that is in flight; so bulk transfers have less there while messages pass them.
-static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n)
+// On a slow port a bulk transfer sends only when an ACK comes, so as long as one is due, it moves.
+static bool bulk_moves(const MuxSession *session)
+{
+    return session->now_us - session->bulk_us <
+           (session->output.n_asks > 0 ? MUX_BESIDE_US : MUX_BULK_US);
+}
+
+// A message is little, of a channel that was quiet, and all that there is of it, while another one
+// moves a lot. It waits behind all that is in flight; so bulk transfers have less there while
+// messages pass them.
+static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n, bool more)
 {
     if (n >= MUX_QUANTUM_MIN) {
         session->bulk = channel->entry.id;
         session->bulk_us = session->now_us;
-    } else if (channel->share.ahead && session->bulk != channel->entry.id &&
-               session->now_us - session->bulk_us < MUX_BULK_US) {
+    } else if (channel->share.ahead && !more && session->bulk != channel->entry.id &&
+               bulk_moves(session)) {
         session->beside_us = session->now_us + MUX_BESIDE_US;
         mux_output_limit(&session->output, MUX_FLIGHT_BESIDE);
     }
@@ -248,7 +256,7 @@ void mux_session_turn_done(MuxSession *session, const MuxTurn *turn, size_t n, b
     assert(n <= turn->size);
     // Before the frame: it may be the last that can ask for the ACK which lets others go on.
     if (n > 0)
-        tell_apart(session, channel, n);
+        tell_apart(session, channel, n, more);
     if (turn->slot != MUX_SLOT_NONE) {
         mux_references_sent(session, turn, n);
     } else if (n > 0) {

@@ -20,7 +20,7 @@
 #include "limits.h"
 
 #define POOL_SHARE    8
-#define WINDOW_GROWTH 4 // from the floor to MUX_WINDOW_MAX in five round trips
+#define WINDOW_GROWTH 4 // from the floor to MUX_WINDOW_MAX in six round trips
 
 void mux_budget_init(MuxBudget *budget, uint64_t total, uint32_t channels)
 {

@@ -113,7 +113,7 @@ static bool acknowledged(const End *end)
 {
     MuxSessionInfo info;
     mux_session_info(end->session, &info);
-    return info.in_flight < MUX_FLIGHT_MAX / 2 + MUX_FRAME_MAX;
+    return info.in_flight < MUX_FLIGHT_MAX / 2;
 }
 
 // Each slot is back, the newest notices are there, and what was read is acknowledged.

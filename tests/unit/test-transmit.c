@@ -106,7 +106,7 @@ static void test_flight_beside_messages(void)
     // Nor what it says when the bulk transfer has rested for a while.
     forge.end.now_us += MUX_BULK_US;
     mux_session_tick(forge.end.session, forge.end.now_us);
-    acknowledge(&forge, MUX_FLIGHT_BESIDE);
+    acknowledge(&forge, 0);
     write_one(&forge, quiet, 1);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
@@ -124,7 +124,36 @@ static void test_flight_beside_messages(void)
     mux_session_tick(forge.end.session, forge.end.now_us);
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+
+    // On a slow port the bulk transfer rests, too, but only until the next ACK.
+    forge.end.now_us += MUX_BULK_US;
+    mux_session_tick(forge.end.session, forge.end.now_us);
+    acknowledge(&forge, MUX_FLIGHT_MAX / 2);
+    end_write(&forge.end, quiet, "x", 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
     forge_deinit(&forge);
+}
+
+// Seven frames ask for nothing; then a message makes room, and asks, so that the others go on.
+static void test_room_is_made(void)
+{
+    Pair pair;
+    pair_init(&pair, NULL, NULL);
+    pair.host.accepts = pair.host.consumes = true;
+    pair_up(&pair);
+    MuxChannel *bulk = end_open(&pair.guest, "a"), *quiet = end_open(&pair.guest, "b");
+    pair_settle(&pair);
+    size_t sent = 0;
+    while (sent < 7 * MUX_PAYLOAD_MAX) {
+        sent += end_write(&pair.guest, bulk, much, MIN(16384, 7 * MUX_PAYLOAD_MAX - sent));
+        pair_settle(&pair);
+    }
+    g_assert_cmpuint(end_info(&pair.guest).in_flight, >, MUX_FLIGHT_BESIDE);
+    g_assert_cmpuint(end_write(&pair.guest, quiet, "x", 1), ==, 1);
+    g_assert_cmpuint(end_write(&pair.guest, bulk, much, 1000), ==, 0);
+    pair_settle(&pair);
+    g_assert_cmpuint(end_write(&pair.guest, bulk, much, 1000), ==, 1000);
+    pair_deinit(&pair);
 }
 
 // However many bytes: the sender asks in time, so it never waits for an ACK that is not due, and at
@@ -306,6 +335,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/transmit/flight", test_flight);
     g_test_add_func("/transmit/flight-beside-messages", test_flight_beside_messages);
+    g_test_add_func("/transmit/room-is-made", test_room_is_made);
     g_test_add_func("/transmit/acks", test_acks);
     g_test_add_func("/transmit/order", test_order);
     g_test_add_func("/transmit/coalesced", test_coalesced);
