@@ -103,6 +103,20 @@ static void test_flight_beside_messages(void)
     write_all(&forge, bulk);
     g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
 
+    // Nor is the beginning of much, for which the batch had little room.
+    MuxTurn turn;
+    acknowledge(&forge, MUX_FLIGHT_BESIDE);
+    mux_channel_ready(quiet);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_true(mux_session_next_turn(forge.end.session, &turn));
+        g_assert_true(turn.channel == quiet);
+        memset(turn.base, 'x', turn.size);
+        mux_session_turn_done(forge.end.session, &turn, i == 0 ? 64 : turn.size, i == 0);
+    }
+    forge_listen(&forge);
+    write_all(&forge, bulk);
+    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+
     // Nor what it says when the bulk transfer has rested for a while.
     forge.end.now_us += MUX_BULK_US;
     mux_session_tick(forge.end.session, forge.end.now_us);
