@@ -58,9 +58,11 @@
 // data: less would cost an ACK more often, which is a wake-up of both ends, and a first keystroke
 // waits behind at most this: a millisecond or so at 400 MB/s.
 #define MUX_FLIGHT_MAX (512 * 1024)
-// The same while somebody is there who has little to send and does not like to wait: one batch. And
-// for how long he is thought to be there after the last that he sent while bulk moved, which is
-// thought to move for so long after its last frame.
+_Static_assert(MUX_FLIGHT_MAX / (MUX_HEADER_SIZE + 4 + MUX_GUARD_SIZE) + MUX_RESETS_BURST <
+                   MUX_RESETS_BURST_IN,
+               "a stalled port lets loose more RESETs than the peer takes for honest");
+// The same while messages pass bulk transfers: one batch. That lasts for so long after the last
+// message; and bulk is thought to move for so long after its last frame.
 #define MUX_FLIGHT_BESIDE MUX_FRAME_MAX
 #define MUX_BESIDE_US     500000u
 #define MUX_BULK_US       20000u

@@ -75,9 +75,58 @@ static void test_flight(void)
     forge_deinit(&forge);
 }
 
+// A bulk transfer that has all in flight that it may, and a channel that was quiet.
+static void begin_beside(Forge *forge, MuxChannel **ret_bulk, MuxChannel **ret_quiet)
+{
+    forge_up(forge, MUX_GUEST, NULL, NULL);
+    *ret_bulk = accepted(forge, MUX_CREDIT_MAX);
+    *ret_quiet = end_open(&forge->end, "b");
+    forge_listen(forge);
+    forge_accept(forge, channel_id(*ret_quiet), MUX_CREDIT_MAX);
+    write_all(forge, *ret_bulk);
+}
+
+// It takes as much as it may, and that is all that there may be.
+static void expect_full(Forge *forge, MuxChannel *bulk, uint64_t most)
+{
+    write_all(forge, bulk);
+    g_assert_cmpuint(end_info(&forge->end).in_flight, >=, most);
+    g_assert_cmpuint(end_info(&forge->end).in_flight, <, most + MUX_FRAME_MAX);
+}
+
+static void pass_time(Forge *forge, uint64_t us)
+{
+    forge->end.now_us += us;
+    mux_session_tick(forge->end.session, forge->end.now_us);
+}
+
 // A quiet channel's message makes the bulk transfer that moves beside it keep less in flight, for a
 // while.
-static void test_flight_beside_messages(void)
+static void test_message(void)
+{
+    Forge forge;
+    MuxChannel *bulk, *quiet;
+    begin_beside(&forge, &bulk, &quiet);
+    acknowledge(&forge, MUX_FLIGHT_BESIDE);
+    end_write(&forge.end, quiet, "x", 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    acknowledge(&forge, MUX_FLIGHT_BESIDE / 2);
+    expect_full(&forge, bulk, MUX_FLIGHT_BESIDE);
+    pass_time(&forge, MUX_BESIDE_US - 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    pass_time(&forge, 1);
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
+
+    // On a slow port the bulk transfer rests, too, but only until the next ACK.
+    pass_time(&forge, MUX_BULK_US);
+    acknowledge(&forge, MUX_FLIGHT_MAX / 2);
+    end_write(&forge.end, quiet, "x", 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    forge_deinit(&forge);
+}
+
+// What goes before there is any bulk, or when it has rested for a while.
+static void test_message_alone(void)
 {
     Forge forge;
     forge_up(&forge, MUX_GUEST, NULL, NULL);
@@ -85,25 +134,34 @@ static void test_flight_beside_messages(void)
     MuxChannel *quiet = end_open(&forge.end, "b");
     forge_listen(&forge);
     forge_accept(&forge, channel_id(quiet), MUX_CREDIT_MAX);
-
-    // One that goes before there is any changes nothing.
     end_write(&forge.end, quiet, "x", 1);
-    write_all(&forge, bulk);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
-    // The bulk transfer's own last pieces are no messages, even where it is ahead with them.
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
+
+    pass_time(&forge, MUX_BULK_US);
+    acknowledge(&forge, 0);
+    write_one(&forge, quiet, 1);
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
+    forge_deinit(&forge);
+}
+
+static void test_no_message(void)
+{
+    Forge forge;
+    MuxChannel *bulk, *quiet;
+    begin_beside(&forge, &bulk, &quiet);
+    // The bulk transfer's own last pieces, even where it is ahead with them.
     acknowledge(&forge, MUX_FLIGHT_BESIDE / 2);
     write_one(&forge, bulk, MUX_PAYLOAD_MAX / 2);
     write_one(&forge, bulk, 1);
     write_one(&forge, bulk, 1);
-    // Nor is what a channel has to say that has just had its turn, and more.
+    // What a channel has to say that has just had its turn, and more.
     write_one(&forge, quiet, MUX_PAYLOAD_MAX);
     write_one(&forge, quiet, MUX_PAYLOAD_MAX);
     write_one(&forge, bulk, MUX_PAYLOAD_MAX / 2);
     write_one(&forge, quiet, 1);
-    write_all(&forge, bulk);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
 
-    // Nor is the beginning of much, for which the batch had little room.
+    // The beginning of much, for which the batch had little room.
     MuxTurn turn;
     acknowledge(&forge, MUX_FLIGHT_BESIDE);
     mux_channel_ready(quiet);
@@ -114,37 +172,7 @@ static void test_flight_beside_messages(void)
         mux_session_turn_done(forge.end.session, &turn, i == 0 ? 64 : turn.size, i == 0);
     }
     forge_listen(&forge);
-    write_all(&forge, bulk);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
-
-    // Nor what it says when the bulk transfer has rested for a while.
-    forge.end.now_us += MUX_BULK_US;
-    mux_session_tick(forge.end.session, forge.end.now_us);
-    acknowledge(&forge, 0);
-    write_one(&forge, quiet, 1);
-    write_all(&forge, bulk);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
-
-    // But what it says later is.
-    acknowledge(&forge, MUX_FLIGHT_BESIDE);
-    end_write(&forge.end, quiet, "x", 1);
-    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
-    acknowledge(&forge, MUX_FLIGHT_BESIDE / 2);
-    g_assert_cmpuint(write_all(&forge, bulk), >, 0);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_BESIDE);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, <, MUX_FLIGHT_BESIDE + MUX_FRAME_MAX);
-
-    forge.end.now_us += MUX_BESIDE_US;
-    mux_session_tick(forge.end.session, forge.end.now_us);
-    write_all(&forge, bulk);
-    g_assert_cmpuint(end_info(&forge.end).in_flight, >=, MUX_FLIGHT_MAX);
-
-    // On a slow port the bulk transfer rests, too, but only until the next ACK.
-    forge.end.now_us += MUX_BULK_US;
-    mux_session_tick(forge.end.session, forge.end.now_us);
-    acknowledge(&forge, MUX_FLIGHT_MAX / 2);
-    end_write(&forge.end, quiet, "x", 1);
-    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
     forge_deinit(&forge);
 }
 
@@ -348,7 +376,9 @@ int main(int argc, char **argv)
     memset(much, 'm', sizeof(much));
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/transmit/flight", test_flight);
-    g_test_add_func("/transmit/flight-beside-messages", test_flight_beside_messages);
+    g_test_add_func("/transmit/message", test_message);
+    g_test_add_func("/transmit/message-alone", test_message_alone);
+    g_test_add_func("/transmit/no-message", test_no_message);
     g_test_add_func("/transmit/room-is-made", test_room_is_made);
     g_test_add_func("/transmit/acks", test_acks);
     g_test_add_func("/transmit/order", test_order);
