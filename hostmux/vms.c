@@ -35,6 +35,18 @@ struct MuxVms {
     MuxTable *table; // in force
 };
 
+static const char *vm_at(const MuxTable *table, const char *port)
+{
+    GHashTableIter iter;
+    gpointer name, value;
+
+    g_hash_table_iter_init(&iter, table->ports);
+    while (g_hash_table_iter_next(&iter, &name, &value))
+        if (strcmp(value, port) == 0)
+            return name;
+    return NULL;
+}
+
 static bool add_vm(MuxTable *table, const char *name, MuxVmSettings *settings, GError **error)
 {
     const char *port = settings->port ? settings->port : "";
@@ -42,8 +54,10 @@ static bool add_vm(MuxTable *table, const char *name, MuxVmSettings *settings, G
 
     // The same characters as a service's, so that VM/service can be taken apart.
     if (!mux_name_valid(name, strlen(name), &service) || name[service] != '\0') {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "VM '%s': a VM's name is 1 to %d of A-Z a-z 0-9 . _ -", name, MUX_SERVICE_MAX);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+            "VM '%s': a VM's name is 1 to %d of A-Z a-z 0-9 . _ -, not beginning with - or .", name,
+            MUX_SERVICE_MAX);
         return false;
     }
     if (!g_str_has_prefix(port, "unix:") && !g_str_has_prefix(port, "listen:")) {
@@ -54,6 +68,12 @@ static bool add_vm(MuxTable *table, const char *name, MuxVmSettings *settings, G
     // The command line was first, and stays.
     if (g_hash_table_contains(table->ports, name))
         return true;
+    const char *other = vm_at(table, port);
+    if (other) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "VM '%s': its port, %s, is that of VM '%s', too", name, port, other);
+        return false;
+    }
     g_hash_table_insert(table->ports, g_strdup(name), g_strdup(port));
     g_hash_table_insert(table->memory, g_strdup(name),
                         g_memdup2(&settings->memory, sizeof(settings->memory)));

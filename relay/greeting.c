@@ -81,9 +81,8 @@ static const char *explain(MuxCode code)
     case MUX_CODE_LINK_DOWN:
         return "there is no session with the other side";
     case MUX_CODE_BAD_NAME:
-        return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ - and, behind the colon, "
-               "at "
-               "most 1024 bytes";
+        return "a name is service[:argument]: 1 to 128 of A-Z a-z 0-9 . _ -, not beginning "
+               "with - or .; behind the colon at most 1024 bytes";
     case MUX_CODE_CLOSED:
     case MUX_CODE_REFUSED:
     case MUX_CODES:

@@ -93,10 +93,10 @@ static bool check_name(const char *name, GError **error)
     if (strcmp(name, OTHERS) == 0 || strcmp(name, BUFFERS) == 0 ||
         (mux_name_valid(name, length, &service) && service == length))
         return true;
-    g_set_error(
-        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-        "\"%s\" is no service: write a name of 1 to %d of A-Z a-z 0-9 . _ -, \"*\" or \"@buffers\"",
-        name, MUX_SERVICE_MAX);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "\"%s\" is no service: write a name of 1 to %d of A-Z a-z 0-9 . _ - that does not "
+                "begin with - or ., \"*\" or \"@buffers\"",
+                name, MUX_SERVICE_MAX);
     return false;
 }
 

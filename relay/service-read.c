@@ -78,8 +78,10 @@ static bool check_name(const char *name, GError **error)
 
     if (name && mux_name_valid(name, length, &service) && service == length)
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "\"service\" must be a name of 1 to %d of A-Z a-z 0-9 . _ -", MUX_SERVICE_MAX);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        "\"service\" must be a name of 1 to %d of A-Z a-z 0-9 . _ -, not beginning with - or .",
+        MUX_SERVICE_MAX);
     return false;
 }
 

@@ -473,10 +473,11 @@ MUX_CLIENT_API int mux_client_buffer_events(const char *socket, const char *appl
 //     mux_client_connect(NULL, "frames", -1, NULL, &channel);
 //     mux_client_buffer_create(NULL, "frames", 64 << 20, NULL, -1, NULL, &buffer);
 //     mux_client_bulk_sender(channel, buffer, 0, 0, &bulk);
-//     while (mux_client_bulk_reserve(bulk, room, -1, &memory) == 0) {
+//     while (more() && mux_client_bulk_reserve(bulk, room, -1, &memory) == 0) {
 //         length = render(memory, room);
 //         mux_client_bulk_commit(bulk, memory, length, 0);
 //     }
+//     mux_client_bulk_end(bulk, -1);
 //
 //     mux_client_accept(listener, -1, &who, &channel);
 //     mux_client_bulk_receiver(channel, NULL, who->link, &bulk);

@@ -12,7 +12,25 @@
 #include "result.h"
 #include "services.h"
 
-#define NAME_MAX_BYTES 1024 // a VM's and a service's, which have no more than 128 bytes each
+#define NAME_MAX_BYTES 128 // a VM's and a service's each, by PROTOCOL.md section 3
+
+static bool is_name(const char *name, size_t length)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+    return length > 0 && length <= NAME_MAX_BYTES && name[0] != '-' && name[0] != '.' &&
+           strspn(name, letters) >= length;
+}
+
+// [VM/]SERVICE: what is not of this form can never be there.
+static bool is_full_name(const char *name, size_t length)
+{
+    const char *slash = memchr(name, '/', length);
+    size_t vm = slash ? (size_t)(slash - name) : 0;
+
+    return slash ? is_name(name, vm) && is_name(slash + 1, length - vm - 1) : is_name(name, length);
+}
 
 static bool has_name(MuxClientJson object, const char *name)
 {
@@ -70,6 +88,8 @@ static int wait_for(MuxClientLines *lines, const char *name, MuxClientDeadline d
             r = MUX_CLIENT_TIMEOUT;
         else
             r = mux_client_control_next(lines, deadline, &event);
+        if (r == MUX_CLIENT_TIMEOUT)
+            return mux_client_refuse_here(ret_refusal, r, "it was not there in time");
         if (r != 0)
             return mux_client_conclude(ret_refusal, r);
         found = is_event(event, "service-added") && has_name(event, name);
@@ -85,12 +105,13 @@ int mux_client_wait(const char *socket, const char *name, int timeout_ms,
     MuxClientDeadline deadline = mux_client_deadline(timeout_ms);
     MuxClientLines lines = {.fd = -1};
     MuxClientJson answer;
-    char bare[NAME_MAX_BYTES]; // without the argument
+    char bare[2 * NAME_MAX_BYTES + 2]; // without the argument
     size_t length = strcspn(name, ":");
 
-    if (length == 0 || length >= sizeof(bare))
+    if (!is_full_name(name, length))
         return mux_client_refuse_here(ret_refusal, MUX_CLIENT_BAD_NAME,
-                                      "a name is service, and on a host VM/service");
+                                      "a name is service, and on a host VM/service: each 1 to 128 "
+                                      "of A-Z a-z 0-9 . _ -, not beginning with - or .");
     memcpy(bare, name, length);
     bare[length] = '\0';
     int r = mux_client_control_open(socket, MUX_CLIENT_ANSWER_MAX, deadline, ret_refusal, &lines);

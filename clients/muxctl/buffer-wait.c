@@ -82,13 +82,14 @@ static int run_wait(const MuxctlOptions *options, const char *name, double timeo
 
 static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv)
 {
-    double timeout = -1;
+    double timeout = MUXCTL_FOR_EVER;
     const GOptionEntry own[] = {{"timeout", 0, 0, G_OPTION_ARG_DOUBLE, &timeout,
                                  "How long; without it, for ever. 0: only look", "SECONDS"},
                                 {NULL, 0, 0, 0, NULL, NULL, NULL}};
     g_auto(GStrv) arguments = muxctl_parse(command, options, own, argv);
 
-    if (!arguments || (timeout != -1 && !muxctl_check_seconds("--timeout", timeout, 0)))
+    if (!arguments ||
+        (timeout != MUXCTL_FOR_EVER && !muxctl_check_seconds("--timeout", timeout, 0)))
         return EXIT_USAGE;
     const char *slash = strchr(arguments[0], '/');
     if (slash == arguments[0] || !muxctl_is_service(slash ? slash + 1 : arguments[0])) {

@@ -10,7 +10,7 @@
 
 static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv)
 {
-    double timeout = -1;
+    double timeout = MUXCTL_FOR_EVER;
     const GOptionEntry own[] = {{"timeout", 0, 0, G_OPTION_ARG_DOUBLE, &timeout,
                                  "How long to wait for the channel", "SECONDS"},
                                 {NULL, 0, 0, 0, NULL, NULL, NULL}};
@@ -18,7 +18,8 @@ static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv
     MuxctlSession session = {0};
     int fd = -1;
 
-    if (!arguments || (timeout != -1 && !muxctl_check_seconds("--timeout", timeout, 0.001)))
+    if (!arguments ||
+        (timeout != MUXCTL_FOR_EVER && !muxctl_check_seconds("--timeout", timeout, 0.001)))
         return EXIT_USAGE;
     // On a host a name begins with the VM's.
     g_autofree char *link = g_strndup(arguments[0], strcspn(arguments[0], "/"));

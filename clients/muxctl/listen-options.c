@@ -59,7 +59,7 @@ int muxctl_listen_options(const MuxctlCommand *command, MuxctlOptions *options, 
     if (!listen->arguments || !are_good(listen, max))
         return EXIT_USAGE;
     if (!muxctl_is_service(listen->arguments[0])) {
-        muxctl_complain("%s: bad-name this is no name of a service", listen->arguments[0]);
+        muxctl_complain("%s: bad-name: this is no name of a service", listen->arguments[0]);
         return EXIT_BAD_NAME;
     }
     service->once |= !listen->argv;

@@ -31,6 +31,12 @@ int muxctl_register(const MuxctlService *service, int timeout_ms, bool *ret_agai
     return muxctl_explain(service->options, service->name, result, &refusal);
 }
 
+void muxctl_say_waiting(const MuxctlService *service)
+{
+    if (!service->quiet)
+        muxctl_complain("%s: the daemon does not answer; waiting for it", service->name);
+}
+
 void muxctl_say_listening(const MuxctlService *service)
 {
     if (!service->quiet)
@@ -49,14 +55,19 @@ int muxctl_explain_end(const MuxctlService *service, int result, const MuxClient
     return EXIT_NO_DAEMON;
 }
 
-// A listener, however long that takes with --retry.
-static int register_patiently(const MuxctlService *service, MuxClientListener **ret_listener)
+// A listener, however long that takes with --retry. `said`: that it is waited for.
+static int register_patiently(const MuxctlService *service, bool said,
+                              MuxClientListener **ret_listener)
 {
     bool again = false;
     int status;
 
-    while ((status = muxctl_register(service, -1, &again, ret_listener)) != EXIT_GOOD && again)
+    while ((status = muxctl_register(service, -1, &again, ret_listener)) != EXIT_GOOD && again) {
+        if (!said)
+            muxctl_say_waiting(service);
+        said = true;
         g_usleep(G_USEC_PER_SEC);
+    }
     if (status == EXIT_GOOD)
         muxctl_say_listening(service);
     return status;
@@ -67,7 +78,7 @@ static int take_first(const MuxctlService *service, MuxctlSession *session, int 
 {
     MuxClientListener *listener = NULL;
     const MuxClientChannel *channel;
-    int status = register_patiently(service, &listener), result = 0;
+    int status = register_patiently(service, false, &listener), result = 0;
 
     while (status == EXIT_GOOD) {
         result = mux_client_accept(listener, -1, &channel, ret_fd);
@@ -78,7 +89,7 @@ static int take_first(const MuxctlService *service, MuxctlSession *session, int 
         status = muxctl_explain_end(service, result, listener);
         if (result == MUX_CLIENT_CLOSED && service->retry) {
             mux_client_listener_free(g_steal_pointer(&listener));
-            status = register_patiently(service, &listener);
+            status = register_patiently(service, true, &listener);
         }
     }
     // A session that ends before this answer is not noticed by it; the channel ended with it.

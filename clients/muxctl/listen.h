@@ -19,6 +19,8 @@ typedef struct MuxctlService {
 // why not. *ret_again: with `retry`, the daemon is not there or has no time; nothing was said.
 int muxctl_register(const MuxctlService *service, int timeout_ms, bool *ret_again,
                     MuxClientListener **ret_listener);
+// One line, before the first wait for a daemon.
+void muxctl_say_waiting(const MuxctlService *service);
 // One line, when all is ready.
 void muxctl_say_listening(const MuxctlService *service);
 // Says why mux_client_accept() gives nothing more; the exit status.

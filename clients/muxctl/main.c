@@ -23,7 +23,8 @@ static const MuxctlCommand *const commands[] = {
 
 static const char closing[] =
     "Each command has its own --help.\n"
-    "Without --socket, the daemon on /run/guestmux.sock or /run/hostmux.sock is used.\n"
+    "Without --socket and $GUESTMUX_SOCKET, the daemon on /run/guestmux.sock or /run/hostmux.sock\n"
+    "is used.\n"
     "Exit status: 0 done, 1 the channel broke, 2 wrong usage, 3 no daemon, 4 an error of the\n"
     "daemon, 10 to 17 it was refused, 18 the name is taken, 19 the buffer went, 20 there is no\n"
     "memory to share. See muxctl(1).\n";

@@ -4,6 +4,7 @@
 // muxctl's commands, and how they are told apart and started.
 #pragma once
 
+#include <float.h>
 #include <glib.h>
 #include <stdbool.h>
 
@@ -53,6 +54,8 @@ extern const MuxctlCommand muxctl_wait;
 // them. `own` are its options beside --socket and --json, or NULL.
 char **muxctl_parse(const MuxctlCommand *command, MuxctlOptions *options, const GOptionEntry *own,
                     char **argv);
+// What --timeout is when it is not given.
+#define MUXCTL_FOR_EVER (-DBL_MAX)
 // Whether it is a number of seconds that an option may have; says so if not.
 bool muxctl_check_seconds(const char *option, double seconds, double least);
 

@@ -154,8 +154,10 @@ int muxctl_serve(const MuxctlService *service, char **argv, guint max)
     g_queue_init(&server.children.jobs);
     // Until there is something to end, a signal ends the process as it always does.
     server.status = muxctl_register(service, -1, &again, &server.listener);
-    if (again)
+    if (again) {
+        muxctl_say_waiting(service);
         server.retry = g_timeout_add_seconds(RETRY_SECONDS, on_retry, &server);
+    }
     if (server.listener || again)
         watch_signals(&server);
     if (server.listener)

@@ -92,10 +92,11 @@ const MuxctlCommand muxctl_top = {
     .name = "top",
     .parameters = "",
     .summary = "Links and the busiest channels, as they are now",
-    .help = "In a terminal until q is pressed; s and the arrows change the order. If standard\n"
-            "output is no terminal, and with --once and --json, one interval is printed.\n"
-            "Rates are in bytes a second; HELD is what the other side may have sent unread, 32.8k\n"
-            "for an idle link: the daemons' own channels count, too.",
+    .help =
+        "In a terminal until q is pressed; s and the arrows change the order. If standard\n"
+        "output is no terminal, and with --once and --json, one interval is printed.\n"
+        "Rates are in bytes a second; HELD is the memory set aside for what the other side may\n"
+        "send before it is read here: 32.8k for an idle link, whose daemons have channels, too.",
     .json = true,
     .run = run,
 };

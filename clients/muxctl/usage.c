@@ -47,7 +47,7 @@ bool muxctl_is_service(const char *name)
 {
     size_t length = strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-");
 
-    return length > 0 && length <= NAME_MAX_BYTES && name[length] == '\0';
+    return length > 0 && length <= NAME_MAX_BYTES && name[length] == '\0' && !strchr("-.", name[0]);
 }
 
 static bool are_right(const MuxctlCommand *command, const MuxctlOptions *options, char **arguments)

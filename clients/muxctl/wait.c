@@ -26,14 +26,15 @@ static int look(const MuxctlOptions *options, const char *bare, MuxClientRefusal
 
 static int run(const MuxctlCommand *command, MuxctlOptions *options, char **argv)
 {
-    double timeout = -1;
+    double timeout = MUXCTL_FOR_EVER;
     const GOptionEntry own[] = {{"timeout", 0, 0, G_OPTION_ARG_DOUBLE, &timeout,
                                  "How long; without it, for ever. 0: only look", "SECONDS"},
                                 {NULL, 0, 0, 0, NULL, NULL, NULL}};
     g_auto(GStrv) arguments = muxctl_parse(command, options, own, argv);
     MuxClientRefusal refusal = {0};
 
-    if (!arguments || (timeout != -1 && !muxctl_check_seconds("--timeout", timeout, 0)))
+    if (!arguments ||
+        (timeout != MUXCTL_FOR_EVER && !muxctl_check_seconds("--timeout", timeout, 0)))
         return EXIT_USAGE;
     const char *name = arguments[0];
     g_autofree char *bare = g_strndup(name, strcspn(name, ":"));

@@ -14,8 +14,11 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import tempfile
+import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +38,12 @@ from table import figures_table, goals_table  # noqa: E402
 
 #: Each has NAMES, METRICS, TABLES, GOALS, ERRORS, and run().
 PARTS = {"vm": in_vm, "loopback": loopback, "scale": scale, "frames": frames}
+ABOUT = {
+    "vm": "a guest and its host",
+    "loopback": "both daemons on one machine, with a unix socket as the port",
+    "scale": "the same with many channels, many links, readers that do not read",
+    "frames": "instructions and ns to encode and decode one, in memory",
+}
 ERRORS = (BenchError, *(kind for part in PARTS.values() for kind in part.ERRORS))
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -60,12 +69,22 @@ def names(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def parts_and_contenders() -> str:
+    lines = ["parts, and their contenders:"]
+    for name, part in PARTS.items():
+        lines += ["", f"  {name}: {ABOUT[name]}"]
+        lines += textwrap.wrap(", ".join(part.NAMES), 80, initial_indent="    ",
+                               subsequent_indent="    ", break_on_hyphens=False)  # fmt: skip
+    return "\n".join(lines)
+
+
 def arguments() -> argparse.Namespace:
     """They are right when this returns."""
     parser = argparse.ArgumentParser(
-        prog="./dev bench", description="Latency and throughput, guest to host and back."
-    )
-    parser.add_argument("--only", choices=PARTS, help="only this part; the last one counts")
+        prog="./dev bench", description="Latency and throughput, guest to host and back.",
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog=parts_and_contenders(),
+    )  # fmt: skip
+    parser.add_argument("--only", choices=PARTS, help="only this part")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw them there, as SVG")
     parser.add_argument(
@@ -73,7 +92,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--contenders", type=names, metavar="NAME,…",
-        help="only these of the part, instead of all; a wrong one has the right ones listed",
+        help="only these, instead of all of the part's",
     )  # fmt: skip
     # For ./dev, before it builds: says what has to be prepared, and ends.
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
@@ -95,8 +114,20 @@ def processor() -> str:
     return platform.machine()
 
 
+def commit() -> str | None:
+    """Of the tree that is measured; with -dirty if that is not all there is."""
+    command = ["git", "-C", ROOT, "describe", "--always", "--abbrev=12", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
 def machine() -> dict[str, Any]:
     return {
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": commit(),
         "processor": processor(),
         "processors": os.cpu_count(),
         "kernel": platform.release(),

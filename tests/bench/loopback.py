@@ -48,9 +48,13 @@ TABLES = [
     {
         "rtt_p50_us": "RTT p50 µs",
         "rtt_p99_us": "p99 µs",
-        "loaded_rtt_p50_us": "loaded p50 µs",
-        "loaded_rtt_p99_us": "loaded p99 µs",
         "opens_per_s": "opens/s",
+    },
+    {
+        "loaded_rtt_p50_us": "loaded RTT p50 µs",
+        "loaded_rtt_p99_us": "p99 µs",
+        "load_g2h_MBps": "load g→h MB/s",
+        "load_h2g_MBps": "load h→g MB/s",
     },
     {
         "g2h_MBps": "g→h MB/s",

@@ -160,9 +160,37 @@ static void test_wait(void)
     g_assert_cmpint(wait_for(&lost, "web1/uptime", 10000), ==, 0);
     g_assert_cmpint(wait_for(&other, "web2/uptime", 100), ==, MUX_CLIENT_TIMEOUT);
     g_assert_cmpint(wait_for(&ends, "web1/uptime", -1), ==, MUX_CLIENT_CLOSED);
-    g_assert_cmpint(mux_client_wait("/nowhere", "", -1, NULL), ==, MUX_CLIENT_BAD_NAME);
-    g_assert_cmpint(mux_client_wait("/nowhere", ":x", -1, NULL), ==, MUX_CLIENT_BAD_NAME);
+}
+
+static void test_wait_refusal(void)
+{
+    const Wait other = {"[" WEB1 "]", ADDED("web2/x"), NULL};
+    MuxClientRefusal refusal;
+    Fake fake;
+
+    fake_start(&fake, play_wait, &other);
+    g_assert_cmpint(mux_client_wait(fake.path, "web2/uptime", 100, &refusal), ==,
+                    MUX_CLIENT_TIMEOUT);
+    g_assert_cmpstr(refusal.text, ==, "it was not there in time");
+    fake_end(&fake);
+}
+
+static void test_wait_name(void)
+{
+    g_autofree char *most = g_strnfill(128, 'x'), *more = g_strnfill(129, 'x');
+    g_autofree char *both = g_strdup_printf("%s/%s:%s", most, most, more);
+    g_autofree char *long_vm = g_strdup_printf("%s/x", more);
+    g_autofree char *long_service = g_strdup_printf("x/%s", more);
+    const char *const bad[] = {"",   ":x",   "/x", "x/",       "x/y/z", "bad name",   "a\nb",
+                               ".x", "x/-y", "-x", "@control", more,    long_service, long_vm};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_test_message("%s", bad[i]);
+        g_assert_cmpint(mux_client_wait("/nowhere", bad[i], -1, NULL), ==, MUX_CLIENT_BAD_NAME);
+    }
     g_assert_cmpint(mux_client_wait("/nowhere", "x", -1, NULL), ==, -ENOENT);
+    g_assert_cmpint(mux_client_wait("/nowhere", "x:\n", -1, NULL), ==, -ENOENT);
+    g_assert_cmpint(mux_client_wait("/nowhere", both, -1, NULL), ==, -ENOENT);
 }
 
 // The other side changes its services without end, so that there is always something to read.
@@ -195,6 +223,8 @@ int main(int argc, char **argv)
     g_test_add_func("/client/services/empty", test_empty);
     g_test_add_func("/client/services/large", test_large);
     g_test_add_func("/client/services/wait", test_wait);
+    g_test_add_func("/client/services/wait-refusal", test_wait_refusal);
+    g_test_add_func("/client/services/wait-name", test_wait_name);
     g_test_add_func("/client/services/storm", test_storm);
     return g_test_run();
 }

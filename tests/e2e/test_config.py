@@ -61,6 +61,7 @@ class Configuration(StackTest):
                         ({"vms": {"": {"port": "unix:/x"}}}, "''"),
                         ({"vms": {"a/b": {"port": "unix:/x"}}}, "'a/b'"),
                         ({"vms": {"a": {"port": "listen:/nonexistent/x"}}}, "/nonexistent/x"),
+                        ({"vms": {"a": {"port": "unix:/x"}, "b": {"port": "unix:/x"}}}, "'a'"),
                         ({"port": "x"}, '"port"')]}
         for kind, cases in own.items():
             daemon = self.alone(kind)

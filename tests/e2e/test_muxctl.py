@@ -227,7 +227,8 @@ class Show(StackTest):
     def test_usage(self) -> None:
         stack = self.stack()
         wrong: list[list[str]] = [[], ["nonsense"], ["connect"], ["connect", "a", "b"],
-                                  ["status", "x"], ["--nonsense"]]
+                                  ["status", "x"], ["--nonsense"],
+                                  ["connect", "a", "--timeout", "-1"], ["wait", "a", "--timeout", "-1"]]
         for arguments in wrong:
             run = muxctl(stack.guest, *arguments)
             self.assertEqual((run.returncode, run.stdout), (USAGE, b""), arguments)

@@ -509,7 +509,7 @@ class Wait(FakeTest):
             self.assert_says(TIMEOUT, f"clip: not there within {seconds} s", run)
         for name in ("web1/clip", "a b", "/clip"):
             self.assert_says(BAD_NAME, "bad-name: ", self.run_to_end(fake, "wait", name))
-        self.assert_says(USAGE, "--timeout", self.run_to_end(fake, "wait", "a", "--timeout", "-2"))
+        self.assert_says(USAGE, "--timeout", self.run_to_end(fake, "wait", "a", "--timeout", "-1"))
 
     def test_daemon_dies(self) -> None:
         fake = self.fake()

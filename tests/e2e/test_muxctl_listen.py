@@ -243,6 +243,8 @@ class Ends(RunningTest):
         stack = self.stack(start=False)
         running = self.begin(stack.host, "listen", "clip", "--retry", "--", "cat")
         waiting = self.begin(stack.host, "listen", "one", "--retry", stdin=subprocess.DEVNULL)
+        running.wait_for("muxctl: clip: the daemon does not answer; waiting for it\n")
+        waiting.wait_for("muxctl: one: the daemon does not answer; waiting for it\n")
         stack.start()
         for count in (1, 2):
             running.wait_for("listening as 'clip'", count=count)

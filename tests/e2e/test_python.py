@@ -203,6 +203,15 @@ class Discover(Module):
             self.assertEqual(caught.exception.code, "bad-name")
             self.assertEqual(muxctl(daemon, "wait", name).returncode, 17)
 
+    def test_wait_for_no_name(self) -> None:
+        """What is no name is not waited for."""
+        stack = self.start()
+        for name in ("", ".x", "-x", "bad name", "a\nb", "@control", "x" * 129, f"{VM}/", "/x"):
+            with self.assertRaises(guestmux.Refused, msg=name) as caught:
+                guestmux.wait(name, socket=stack.host.socket, timeout=PATIENCE)
+            self.assertEqual(caught.exception.code, "bad-name")
+            self.assertEqual(muxctl(stack.host, "wait", "--", name).returncode, 17)
+
     def test_wait_first(self) -> None:
         stack = self.start()
         found: list[guestmux.Service] = []

@@ -153,7 +153,7 @@ class Machine:
 
     def logs(self) -> str:
         """The tails of the console and of what QEMU said, for an error message."""
-        text = f"logs in {self.folder}\n"
+        text = ""
         for name in ("console.log", "qemu.log"):
             path = self.folder / name
             tail = path.read_text(errors="replace").splitlines()[-30:] if path.exists() else []

@@ -116,7 +116,7 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._fd, text.encode())
 
-    def expect(self, pattern: str, timeout: float = 10.0) -> re.Match[str]:
+    def expect(self, pattern: str, timeout: float = 60.0) -> re.Match[str]:
         """Wait for a pattern; it and all before it are taken."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self._said)):

@@ -50,7 +50,7 @@ def _wait(need: Need, deadline: float | None) -> None:
     left = None if deadline is None else max(0.0, deadline - time.monotonic())
     # Even if something is there: it may be the other side that keeps this call busy.
     if left == 0:
-        raise TimeoutError("the daemon did not answer in time")
+        raise TimeoutError("the time is over")
     if need.fd < 0:
         time.sleep(PAUSE)
         return
@@ -61,7 +61,7 @@ def _wait(need: Need, deadline: float | None) -> None:
     poll.register(need.fd, (select.POLLOUT if need.write else 0)
                   | (select.POLLIN if both or not need.write else 0))
     if not poll.poll(None if left is None else left * 1000):
-        raise TimeoutError("the daemon did not answer in time")
+        raise TimeoutError("the time is over")
 
 
 async def run_async(steps: Steps[T], timeout: float | None) -> T:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket as sockets
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,11 @@ from ._model import BufferInfo, Event, Json, Opened, Refused, Service
 from ._steps import Steps
 
 Path = str | os.PathLike[str] | None
+
+_NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+_FULL_NAME = re.compile(f"(?:{_NAME}/)?{_NAME}")
+_NAMES = ("a name is service, and on a host VM/service: each 1 to 128 of A-Z a-z 0-9 . _ -, "
+          "not beginning with - or .")
 
 
 def services(path: Path) -> Steps[list[Service]]:
@@ -56,6 +62,8 @@ def _remote(control: Control) -> Steps[list[Service]]:
 def wait(name: str, path: Path) -> Steps[Service]:
     """First the subscription, then the list, so that nothing slips through between the two."""
     name = name.partition(":")[0]
+    if not _FULL_NAME.fullmatch(name):  # it can never be there
+        raise Refused("bad-name", _NAMES)
     control = yield from Control.open(path, ANSWER_MAX)
     try:
         answer = yield from control.ask({"verb": "events", "only": ["services"]})
