@@ -184,6 +184,7 @@ int mux_watch_start(MuxWatch *watch, MuxLoop *loop, int fd, uint32_t wanted,
     uint32_t asked = EPOLLIN | EPOLLRDHUP | EPOLLET | (wanted & EPOLLOUT);
     struct epoll_event event = {.events = asked, .data.ptr = watch};
 
+    g_assert(watch->fd < 0);
     if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
     // A fresh descriptor can be written, or the first write says that it cannot.

@@ -53,7 +53,7 @@ void mux_loop_quit(MuxLoop *loop);
 uint64_t mux_loop_now(const MuxLoop *loop);
 
 void mux_watch_init(MuxWatch *watch);
-// Starts watching `fd`, wanting `wanted`. 0 or a negative errno.
+// Starts watching `fd`, wanting `wanted`, with a watch that watches nothing. 0 or a negative errno.
 int mux_watch_start(MuxWatch *watch, MuxLoop *loop, int fd, uint32_t wanted,
                     void (*fn)(MuxWatch *watch));
 // Stops watching; the descriptor stays open. Harmless on a watch that was not started.

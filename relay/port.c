@@ -57,6 +57,13 @@ static gboolean on_retry(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
+static void cancel_retry(MuxPort *port)
+{
+    if (port->retry)
+        g_source_remove(port->retry);
+    port->retry = 0;
+}
+
 // Opens it again later; says so once, not at every try.
 static void retry_later(MuxPort *port, const char *detail)
 {
@@ -146,8 +153,10 @@ static void on_pipe(MuxWatch *watch)
     port->events->ready(port->user);
 }
 
+// A retry that is still due would open a second pipe beside this one.
 static void adopt(MuxPort *port, int fd)
 {
+    cancel_retry(port);
     int r = mux_watch_start(&port->watch, port->loop, fd, EPOLLIN | EPOLLOUT | EPOLLHUP, on_pipe);
     if (r < 0) {
         close(fd);
@@ -200,17 +209,9 @@ static int open_socket(const char *path, const char **ret_why)
     return fd;
 }
 
-static void cancel_retry(MuxPort *port)
-{
-    if (port->retry)
-        g_source_remove(port->retry);
-    port->retry = 0;
-}
-
 static void try_open(MuxPort *port)
 {
     const char *why;
-    cancel_retry(port);
     int fd =
         port->kind == PORT_DEVICE ? open_device(port->path, &why) : open_socket(port->path, &why);
 

@@ -225,6 +225,20 @@ class Port(StackTest):
         """A listening port serves one at a time; the next gets its turn."""
         host = self.daemon("hostmux", ["--vm", f"{VM}=listen:{self.folder}/port"])
         host.start()
+        self.check_second_waits(host)
+
+    def test_second_connection_waits_after_a_quick_one(self) -> None:
+        """So it does if the first one came back before the port's next try was due."""
+        host = self.daemon("hostmux", ["--vm", f"{VM}=listen:{self.folder}/port"])
+        host.start()
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(PATIENCE)
+                sock.connect(f"{self.folder}/port")
+                read_exactly(sock, 16)
+        self.check_second_waits(host)
+
+    def check_second_waits(self, host: Daemon) -> None:
         first, second = (socket.socket(socket.AF_UNIX) for _ in range(2))
         for sock in (first, second):
             self.addCleanup(sock.close)

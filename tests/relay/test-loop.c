@@ -272,6 +272,8 @@ static void test_last(Fixture *f, gconstpointer data)
 
     (void)data;
     mux_job_init(&order.job, on_job);
+    mux_watch_init(&order.first);
+    mux_watch_init(&order.last);
     g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends));
     g_assert_no_errno(mux_watch_start(&order.last, f->loop, ends[0], EPOLLIN, on_last));
     order.last.last = true;
