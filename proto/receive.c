@@ -20,6 +20,9 @@ static const char *receive_ping(MuxSession *session, const uint8_t *payload)
 
 static const char *receive_ack(MuxSession *session, const uint8_t *payload)
 {
+    // A bulk transfer that waited for this moves; a message that did, too, passes it.
+    if (mux_output_full(&session->output))
+        session->bulk_us = session->now_us;
     return mux_output_acked(&session->output, mux_get64(payload))
                ? NULL
                : "ACK that goes back, or of bytes that were not sent";

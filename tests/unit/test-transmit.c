@@ -122,6 +122,16 @@ static void test_message(void)
     acknowledge(&forge, MUX_FLIGHT_MAX / 2);
     end_write(&forge.end, quiet, "x", 1);
     g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+
+    // The same when that ACK is the only one, and for both of them.
+    acknowledge(&forge, 0);
+    expect_full(&forge, bulk, MUX_FLIGHT_BESIDE);
+    pass_time(&forge, MUX_BESIDE_US - 1);
+    acknowledge(&forge, 0);
+    end_write(&forge.end, quiet, "x", 1);
+    expect_full(&forge, bulk, MUX_FLIGHT_BESIDE);
+    pass_time(&forge, 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
     forge_deinit(&forge);
 }
 
@@ -137,8 +147,8 @@ static void test_message_alone(void)
     end_write(&forge.end, quiet, "x", 1);
     expect_full(&forge, bulk, MUX_FLIGHT_MAX);
 
-    pass_time(&forge, MUX_BULK_US);
     acknowledge(&forge, 0);
+    pass_time(&forge, MUX_BULK_US);
     write_one(&forge, quiet, 1);
     expect_full(&forge, bulk, MUX_FLIGHT_MAX);
     forge_deinit(&forge);
