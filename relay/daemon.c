@@ -259,6 +259,7 @@ static bool start(MuxDaemon *daemon, GError **error)
         mux_process_step_ahead();
     relay->controls = mux_controls_new(relay);
     relay->handles = mux_handles_new(relay);
+    relay->waiting = mux_waiting_new();
     relay->services = mux_services_new(&descriptors, on_service_changed, relay);
     relay->links = g_ptr_array_new_with_free_func(mux_link_destroy);
     daemon->exposes = mux_exposes_new(relay);
@@ -283,6 +284,7 @@ static void finish(MuxDaemon *daemon)
         daemon->kind->finish(daemon);
     if (relay->links)
         g_ptr_array_unref(relay->links);
+    mux_waiting_free(relay->waiting);
     mux_services_free(relay->services);
     mux_policy_free(relay->policy);
     json_object_put(daemon->rules);

@@ -22,13 +22,9 @@
 #include "proto/limits.h"
 #include "sources.h"
 
-#define BUSY_RETRY_MS 20
-#define DEAF_RETRY_MS 100 // a registrant that does not read
-#define WAITING_MAX   64  // channels for a program that registered, and does not read
+#define WAITING_MAX 64 // channels for a program that registered, and does not read
 
 #define NO_DESCRIPTORS "no file descriptors left (see LimitNOFILE, ulimit -n)"
-
-static void try_connect(MuxJoint *joint);
 
 static void refuse(MuxJoint *joint, MuxCode code, const char *why)
 {
@@ -51,17 +47,6 @@ static void accept_channel(MuxJoint *joint)
     joint->link->opened++;
     mux_channel_accept(joint->channel, joint);
     mux_joint_settle(joint);
-}
-
-static gboolean on_retry(gpointer user)
-{
-    MuxJoint *joint = user;
-    MuxLink *link = joint->link; // the joint may end
-
-    joint->retry = 0;
-    try_connect(joint);
-    mux_link_kick(link);
-    return G_SOURCE_REMOVE;
 }
 
 // The handler's connection is there, or failed.
@@ -161,44 +146,74 @@ static int give_end(MuxJoint *joint, int (*give)(MuxJoint *joint, int fd), int *
     return r;
 }
 
-// As mux_address_connect(). Starting a program costs more than anything else that the other side
-// can ask for, so that has its pace, and who comes faster waits.
-static int reach_handler(MuxJoint *joint, int *ret_fd)
+// Starting a program stops everything else here until its exec(), which is much more than anything
+// else that the other side can ask for. So it is done one at a time, and for no more than half of
+// the time. One whose channel has ended may take a moment to end itself, and is a process until
+// then.
+static int start_in_turn(MuxJoint *joint, int *ret_fd, uint64_t *due_us)
 {
-    MuxLink *link = joint->link;
-    MuxService *service = joint->service;
+    MuxWaiting *waiting = joint->link->relay->waiting;
+    uint64_t begin = (uint64_t)g_get_monotonic_time();
 
-    if (service->kind == MUX_SERVICE_CONNECT)
-        return mux_address_connect(&service->address, ret_fd);
-    if (service->kind == MUX_SERVICE_ACCEPT) {
-        if (!service->registrant)
-            return -ECONNREFUSED;
-        if (!mux_control_takes(service->registrant))
-            return MUX_CONNECT_BUSY;
-        return give_end(joint, hand_over, ret_fd);
+    if (joint->use->children >= joint->service->max_channels)
+        return MUX_CONNECT_BUSY;
+    if (begin < waiting->start_us) {
+        *due_us = waiting->start_us;
+        return MUX_CONNECT_BUSY;
     }
-    // One whose channel has ended may take a moment to end itself, and is a process until then.
-    if (joint->use->children >= service->max_channels)
-        return MUX_CONNECT_BUSY;
-    if (!mux_bucket_take(&link->spawns, (uint64_t)g_get_monotonic_time()))
-        return MUX_CONNECT_BUSY;
-    return give_end(joint, start_program, ret_fd);
+    int r = give_end(joint, start_program, ret_fd);
+    uint64_t end = (uint64_t)g_get_monotonic_time();
+    waiting->start_us = end + MIN(end - begin, G_USEC_PER_SEC);
+    return r;
 }
 
-static void try_connect(MuxJoint *joint)
+// As mux_address_connect(). *due_us: when it makes sense to try again, if that is known.
+static int reach_handler(MuxJoint *joint, int *ret_fd, uint64_t *due_us)
 {
-    MuxService *service = joint->service;
-    int fd = -1;
-    int r = reach_handler(joint, &fd);
+    const MuxService *service = joint->service;
 
-    joint->tcp = service->kind == MUX_SERVICE_CONNECT && service->address.tcp;
+    switch (service->kind) {
+    case MUX_SERVICE_EXEC:
+        return start_in_turn(joint, ret_fd, due_us);
+    case MUX_SERVICE_ACCEPT:
+        if (!service->registrant)
+            return -ECONNREFUSED;
+        return mux_control_takes(service->registrant) ? give_end(joint, hand_over, ret_fd)
+                                                      : MUX_CONNECT_BUSY;
+    case MUX_SERVICE_CONNECT:
+        break;
+    }
+    return mux_address_connect(&service->address, ret_fd);
+}
+
+bool mux_joint_reach(MuxJoint *joint, uint64_t *ret_due_us)
+{
+    const MuxService *service = joint->service;
+    int fd = -1;
+
+    *ret_due_us = 0;
+    int r = reach_handler(joint, &fd, ret_due_us);
     if (r == MUX_CONNECT_BUSY)
-        joint->retry = mux_source_timeout(
-            service->kind == MUX_SERVICE_ACCEPT ? DEAF_RETRY_MS : BUSY_RETRY_MS, on_retry, joint);
-    else if (r < 0)
+        return false;
+    joint->tcp = service->kind == MUX_SERVICE_CONNECT && service->address.tcp;
+    mux_waiting_leave(joint);
+    if (r < 0)
         refuse(joint, failure_code(r), failure_text(service, r));
     else
         adopt(joint, fd, r == MUX_CONNECTING);
+    return true;
+}
+
+// Whoever comes behind others waits, too; and whoever needs a program behind all, who might.
+static void reach(MuxJoint *joint)
+{
+    MuxWaiting *waiting = joint->link->relay->waiting;
+    bool exec = joint->service->kind == MUX_SERVICE_EXEC;
+    uint64_t due_us = 0;
+
+    if (!mux_list_empty(exec ? &waiting->lines : &joint->use->waiting) ||
+        !mux_joint_reach(joint, &due_us))
+        mux_waiting_add(joint, due_us);
 }
 
 // Whether the VM may open one more this second.
@@ -285,5 +300,5 @@ void mux_joint_take(MuxLink *link, const MuxEvent *event)
     joint->caller = *event->caller;
     mux_channel_set_user(joint->channel, joint);
     if (enter_service(joint))
-        try_connect(joint);
+        reach(joint);
 }

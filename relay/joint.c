@@ -37,6 +37,7 @@ MuxJoint *mux_joint_new(MuxLink *link, MuxJointState state, const char *name, si
     joint->since_us = mux_loop_now(link->relay->loop);
     mux_watch_init(&joint->watch);
     mux_list_init(&joint->node);
+    mux_list_init(&joint->waits);
     mux_list_append(&link->unsettled, &joint->node);
     link->sockets++;
     link->relay->sockets++;
@@ -81,8 +82,7 @@ static void end(MuxJoint *joint, uint32_t code, bool reset)
     if (joint->known)
         *joint->known = NULL;
     close_socket(joint, reset);
-    if (joint->retry)
-        g_source_remove(joint->retry);
+    mux_waiting_leave(joint);
     mux_child_leave(joint->child, reset);
     if (joint->channel)
         mux_channel_close(joint->channel, (MuxCode)code);

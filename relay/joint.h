@@ -32,7 +32,7 @@ struct MuxJoint {
     MuxUse *use;         // what the link has of it
     MuxChild *child;     // the handler, when it was started for this channel
     uint64_t since_us;
-    guint retry;      // GLib source: the handler's queue was full
+    MuxList waits;    // in its use's line: the handler takes nobody now
     MuxCaller caller; // who opened it
     MuxUser *user;    // to whom it is counted; NULL for root, and on the handler's side
     MuxLines *lines;  // the daemon's end, if it is the daemon's and still there
@@ -69,6 +69,10 @@ MuxJoint *mux_joint_take_own(MuxLink *link, MuxChannel *channel, const char *nam
 // handler.c: a channel was opened by the other side; joins it to its service's handler, or refuses
 // it.
 void mux_joint_take(MuxLink *link, const MuxEvent *event);
+// Tries to reach its handler. False when it has to wait; *ret_due_us is until when, by
+// g_get_monotonic_time(), or 0 if nobody knows. Otherwise it waits no longer, and may have been
+// refused and be gone.
+bool mux_joint_reach(MuxJoint *joint, uint64_t *ret_due_us);
 void mux_joint_accepted(MuxJoint *joint);
 // Bytes of the channel, in `n` pieces, which lie in these slots, or 0. The joint stays, whatever
 // happens.

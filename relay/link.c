@@ -25,9 +25,6 @@
 #include "remotes.h"
 #include "sources.h"
 
-#define SPAWNS_BURST      256
-#define SPAWNS_PER_SECOND 200
-
 // @services, @memory and @probe.
 #define OWN_CHANNELS 3
 
@@ -307,7 +304,6 @@ MuxLink *mux_link_new(MuxRelay *relay, const char *name, const char *spec, GErro
     link->name = g_strdup(name);
     link->armed_us = UINT64_MAX;
     mux_link_log_init(link);
-    mux_bucket_init(&link->spawns, SPAWNS_BURST, SPAWNS_PER_SECOND, mux_loop_now(relay->loop));
     mux_list_init(&link->joints);
     mux_list_init(&link->unsettled);
     link->users = mux_users_new();

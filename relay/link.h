@@ -41,7 +41,6 @@ struct MuxLink {
     uint64_t opened, refused; // channels, since the start
     MuxBucket log;            // what the other side makes us log
     unsigned unlogged;
-    MuxBucket spawns;    // handlers that the other side makes us start
     unsigned closed;     // channels that the session which is ending takes with it
     uint64_t started_us; // when the session was
     bool strange;        // bytes have come since, but no greeting

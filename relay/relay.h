@@ -9,6 +9,7 @@
 #include "loop.h"
 #include "proto/session.h"
 #include "users.h"
+#include "waiting.h"
 
 typedef struct MuxLink MuxLink;
 typedef struct MuxServices MuxServices;
@@ -29,6 +30,7 @@ typedef struct MuxRelay {
     MuxLimits limits;      // for each link
     GPtrArray *links;      // of MuxLink, owned
     MuxServices *services; // that this side has
+    MuxWaiting *waiting;   // channels whose handlers take nobody now
     MuxPolicy *policy;     // who may open and register; NULL: everybody
     MuxUserLimits users;   // for each user of each link
     MuxControls *controls;

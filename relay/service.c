@@ -53,6 +53,8 @@ MuxUse *mux_service_use(MuxService *service, const char *vm)
 
     if (!use) {
         use = g_new0(MuxUse, 1);
+        mux_list_init(&use->waiting);
+        mux_list_init(&use->line);
         g_hash_table_insert(service->uses, g_strdup(vm), use);
     }
     return use;

@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "proto/bucket.h"
+#include "proto/list.h"
 
 // What one VM has of one service: no VM can use up what the others may have.
 typedef struct MuxUse {
@@ -18,6 +19,10 @@ typedef struct MuxUse {
     guint32 connecting; // of them, whose handler is not there yet
     guint32 children;   // handlers that run, also those whose channel has ended
     MuxBucket opens;    // while max_opens is set
+    MuxList waiting;    // of MuxJoint.waits, in the order in which they came: see waiting.h
+    MuxList line;       // in MuxWaiting.lines, while somebody waits
+    uint64_t due_us;    // when the first of them is tried again
+    uint32_t pause_us;  // until then, where nobody knew when it would make sense
 } MuxUse;
 
 typedef enum MuxServiceKind {
