@@ -114,6 +114,8 @@ static void want(MuxJoint *joint)
 
     if (!joint->eof && !joint->offered)
         wanted |= EPOLLIN | EPOLLRDHUP;
+    else if (!joint->eof && !(joint->watch.ready & EPOLLRDHUP))
+        wanted |= EPOLLRDHUP; // see find_eof()
     if (!joint->deaf)
         wanted |= EPOLLHUP;
     if (joint->backlog.size > 0)
@@ -240,6 +242,27 @@ static void reach_eof(MuxJoint *joint, bool gone)
     want(joint);
 }
 
+// It could not be read.
+static void end_input(MuxJoint *joint, ssize_t n)
+{
+    if (n < 0 && joint->tcp)
+        joint->broken = true;
+    else
+        reach_eof(joint, n < 0 || joint->watch.ready & EPOLLHUP);
+}
+
+// Turns need credit and room in the port; FIN needs neither. So the end is looked for without one.
+static void find_eof(MuxJoint *joint)
+{
+    char byte;
+
+    if (joint->eof || !(joint->watch.ready & (EPOLLRDHUP | EPOLLHUP)))
+        return;
+    ssize_t n = recv(joint->watch.fd, &byte, sizeof(byte), MSG_PEEK);
+    if (n <= 0 && (n == 0 || errno != EAGAIN))
+        end_input(joint, n);
+}
+
 // The socket is empty: the next that comes is reported again.
 static void drained(MuxJoint *joint)
 {
@@ -266,20 +289,24 @@ size_t mux_joint_turn(MuxJoint *joint, void *base, size_t size, bool *ret_more)
     } else if (n < 0 && errno == EFAULT) {
         mux_regions_fault(joint->link);
         *ret_more = true;
-    } else if (n < 0 && joint->tcp) {
-        joint->broken = true;
     } else {
-        reach_eof(joint, n < 0 || joint->watch.ready & EPOLLHUP);
+        end_input(joint, n);
     }
     return 0;
 }
 
-void mux_joint_turned(MuxJoint *joint)
+static void end_if_over(MuxJoint *joint)
 {
     if (joint->broken)
         end(joint, MUX_CODE_CLOSED, true);
     else
         end_if_done(joint);
+}
+
+void mux_joint_turned(MuxJoint *joint)
+{
+    find_eof(joint);
+    end_if_over(joint);
 }
 
 void mux_joint_stop(MuxJoint *joint)
@@ -299,13 +326,14 @@ static void on_socket(MuxWatch *watch)
         flush_backlog(joint);
     if (watch->ready & EPOLLHUP)
         go_deaf(joint);
+    find_eof(joint);
     if (!joint->eof && !joint->offered && watch->ready & (EPOLLIN | EPOLLRDHUP)) {
         joint->offered = true;
         mux_channel_ready(joint->channel);
         mux_link_kick(joint->link);
     }
     want(joint);
-    end_if_done(joint);
+    end_if_over(joint);
 }
 
 // --- beginning and end

@@ -272,6 +272,34 @@ class Ends(StackTest):
         self.assertEqual(got, sent)
         self.assertGreater(sent, 1 << 18)
 
+    def use_up(self, stack: Stack, app: socket.socket) -> None:
+        """Writes until there is no credit, and not a byte more."""
+        total = idle = 0
+        while idle < 5:
+            channel = stack.guest.channels()[0]
+            idle = idle + 1 if channel["credit"] == 0 and channel["sent"] == total else 0
+            if channel["sent"] == total:
+                app.sendall(bytes(channel["credit"]))
+                total += channel["credit"]
+            time.sleep(0.02)  # for what may still come back
+
+    def test_end_needs_no_credit(self) -> None:
+        """The handler does not read, and there is none left; it sees the end at last all the same."""
+        stack, unix, _ = self.start()
+        for close in (False, True):
+            app, peer = stack.join(unix, "unix")
+            self.use_up(stack, app)
+            if close:
+                app.close()
+            else:
+                app.shutdown(socket.SHUT_WR)
+            wait_until(lambda: stack.host.channels()[0]["state"] in ("recv-closed", "closed"),
+                       "FIN is there")
+            peer.settimeout(PATIENCE)
+            read_to_end(peer)
+            peer.close()
+            stack.check_settled()
+
     def test_handler_never_answers_and_app_goes(self) -> None:
         stack, unix, tcp = self.start()
         for name, listener in (("unix", unix), ("tcp", tcp)):
