@@ -299,9 +299,9 @@ void mux_session_tick(MuxSession *session, uint64_t now_us)
 
 uint64_t mux_session_deadline(const MuxSession *session)
 {
-    // Resets that wait for the bucket go out a hundred at a time.
+    // Resets that wait for the bucket, and not for an ACK, go out a hundred at a time.
     if (session->state == MUX_SESSION_UP && session->resets_out.tokens == 0 &&
-        !mux_list_empty(&session->resets))
+        !mux_list_empty(&session->resets) && !mux_output_full(&session->output))
         return session->now_us + 100 * 1000000u / MUX_RESETS_PER_SECOND;
     return least(mux_liveness_deadline(session), mux_references_deadline(session));
 }

@@ -95,6 +95,11 @@ static void test_own_resets(void)
     g_assert_cmpuint(end_info(&pair.guest).channels, ==, 6000 - MUX_RESETS_BURST);
     uint64_t due = mux_session_deadline(pair.guest.session);
     g_assert_cmpuint(due, ==, pair.guest.now_us + 100 * 1000000u / MUX_RESETS_PER_SECOND);
+    // While the port stands still they wait for its ACK.
+    mux_output_limit(&pair.guest.session->output, 0);
+    g_assert_cmpuint(mux_session_deadline(pair.guest.session), >=,
+                     pair.guest.now_us + MUX_PING_SOON_US);
+    mux_output_limit(&pair.guest.session->output, MUX_FLIGHT_MAX);
     pair_sleep(&pair, due - pair.guest.now_us);
     pair_settle(&pair);
     g_assert_cmpuint(end_info(&pair.guest).channels, ==, 6000 - MUX_RESETS_BURST - 100);
