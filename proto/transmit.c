@@ -220,7 +220,12 @@ static void tell_apart(MuxSession *session, const MuxChannel *channel, size_t n,
 
 static void end_beside(MuxSession *session)
 {
-    if (session->beside_us == 0 || session->now_us < session->beside_us)
+    if (session->beside_us == 0)
+        return;
+    // Before there is as little in flight as there should be, nothing has come of it.
+    if (mux_output_in_flight(&session->output) > 3 * MUX_FLIGHT_BESIDE)
+        session->beside_us = session->now_us + MUX_BESIDE_US;
+    if (session->now_us < session->beside_us)
         return;
     session->beside_us = 0;
     mux_output_limit(&session->output, MUX_FLIGHT_MAX);

@@ -135,6 +135,27 @@ static void test_message(void)
     forge_deinit(&forge);
 }
 
+// What is in flight then may take long to be read. The while begins afterwards.
+static void test_message_slow(void)
+{
+    Forge forge;
+    MuxChannel *bulk, *quiet;
+    begin_beside(&forge, &bulk, &quiet);
+    acknowledge(&forge, MUX_FLIGHT_MAX / 2);
+    end_write(&forge.end, quiet, "x", 1);
+    for (unsigned i = 0; i < 3; i++) {
+        pass_time(&forge, MUX_BESIDE_US);
+        g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    }
+    acknowledge(&forge, 0);
+    expect_full(&forge, bulk, MUX_FLIGHT_BESIDE);
+    pass_time(&forge, MUX_BESIDE_US - 1);
+    g_assert_cmpuint(write_all(&forge, bulk), ==, 0);
+    pass_time(&forge, 1);
+    expect_full(&forge, bulk, MUX_FLIGHT_MAX);
+    forge_deinit(&forge);
+}
+
 // What goes before there is any bulk, or when it has rested for a while.
 static void test_message_alone(void)
 {
@@ -387,6 +408,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/transmit/flight", test_flight);
     g_test_add_func("/transmit/message", test_message);
+    g_test_add_func("/transmit/message-slow", test_message_slow);
     g_test_add_func("/transmit/message-alone", test_message_alone);
     g_test_add_func("/transmit/no-message", test_no_message);
     g_test_add_func("/transmit/room-is-made", test_room_is_made);
