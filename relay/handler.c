@@ -204,7 +204,8 @@ bool mux_joint_reach(MuxJoint *joint, uint64_t *ret_due_us)
     return true;
 }
 
-// Whoever comes behind others waits, too; and whoever needs a program behind all, who might.
+// Whoever comes behind others waits, too: one who needs a program behind all lines, since all who
+// need one have it in turn, and others behind their own.
 static void reach(MuxJoint *joint)
 {
     MuxWaiting *waiting = joint->link->relay->waiting;
