@@ -74,6 +74,12 @@ def dynamic_program(vm: Vm) -> None:
     assert vm.check("dynamic-cat /etc/given") == "given\n"
 
 
+def addresses_that_do_not_change(vm: Vm) -> None:
+    """See KERNEL_ARGUMENTS: the same code at the same place is translated once."""
+    maps = "cat /proc/self/maps"
+    assert vm.check(maps) == vm.check(maps)
+
+
 def what_guestmux_needs(vm: Vm) -> None:
     assert vm.check("cat /sys/class/virtio-ports/vport0p1/name") == f"{PORT_NAME}\n"
     vm.check("test -c /dev/vport0p1 && test -d /run && test -w /tmp")
@@ -201,8 +207,8 @@ def no_process_left(_vm: Vm) -> None:
 
 CHECKS = [
     commands, kernel_messages_stay_out, interrupted_command, background, dynamic_program,
-    what_guestmux_needs, guest_to_host, host_to_guest, plugged_port, console, snapshot, reset,
-    connecting_port, failed_boot, no_process_left,
+    addresses_that_do_not_change, what_guestmux_needs, guest_to_host, host_to_guest, plugged_port,
+    console, snapshot, reset, connecting_port, failed_boot, no_process_left,
 ]  # fmt: skip
 
 
