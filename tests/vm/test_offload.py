@@ -35,6 +35,16 @@ def late(go: Path | str) -> Handler:
     return shell(f": <{go}; exec sha256sum")
 
 
+def fill(sock: socket.socket) -> None:
+    """Write until nothing is taken for a while."""
+    sock.settimeout(0.3)
+    try:
+        while True:
+            sock.send(bytes(MIB))
+    except TimeoutError:
+        pass
+
+
 def noise_sum(seed: int, size: int = BULK) -> str:
     run = subprocess.run([NOISE, str(seed), str(size)], capture_output=True, check=True)
     return hashlib.sha256(run.stdout).hexdigest()
@@ -190,10 +200,11 @@ class OnQ35(Offload):
             self.move()
             with self.host.open("gzeros") as from_guest, self.host.open("gstuck") as to_guest:
                 from_guest.recv(MIB)
-                to_guest.setblocking(False)
-                to_guest.send(bytes(MIB))
+                fill(to_guest)
             for app in self.bulk:
                 app.kill("KILL")
+            # What it does not read waits for it in slots, as long as it lives.
+            self.vm.wait_until("killall -KILL sleep")
             self.wait_nothing_open()
         self.check_whole()
 
