@@ -22,6 +22,7 @@
 #include "pass.h"
 #include "sources.h"
 
+#define CLOSED   "closed by the other end"
 #define RETRY_MS 250 // one connect() on a path that is not there costs microseconds
 
 typedef enum PortKind { PORT_DEVICE, PORT_CONNECT, PORT_LISTEN } PortKind;
@@ -111,7 +112,7 @@ static void go_down(MuxPort *port, PortState next, const char *why)
 static void on_failing(MuxJob *job)
 {
     MuxPort *port = mux_container(job, MuxPort, failing);
-    go_down(port, PORT_CLOSED, port->detail ? port->detail : "closed by the other end");
+    go_down(port, PORT_CLOSED, port->detail ? port->detail : CLOSED);
 }
 
 static void fail(MuxPort *port, const char *why)
@@ -312,8 +313,8 @@ size_t mux_port_read(MuxPort *port, void *base, size_t size)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         mux_watch_drained(&port->watch, EPOLLIN);
-    else if (port->kind != PORT_DEVICE)
-        fail(port, n == 0 ? "closed by the other end" : g_strerror(errno));
+    else if (port->kind != PORT_DEVICE) // reset: it had not read all of ours before
+        fail(port, n == 0 || errno == ECONNRESET ? CLOSED : g_strerror(errno));
     else // the hang-up is on its way as an event
         mux_watch_drained(&port->watch, EPOLLIN);
     return 0;

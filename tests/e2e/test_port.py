@@ -168,7 +168,9 @@ class Port(StackTest):
             daemon = start()
             sock = self.accept()
             self.assertLess(daemon.cpu_over(1.0), IDLE, "busy with nothing")
-            sock.close()
+            sock.close()  # with all that in it
+            said = "the port went down: closed by the other end"
+            wait_until(lambda d=daemon: said in d.log(), said)  # type: ignore[misc]
             daemon.stop()
 
     def test_closes_at_once(self) -> None:
