@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from machine import die_with_parent
 from measure import LOAD, BenchError
-from stack import BIN, open_channel
+from stack import BIN, listens, open_channel
 
 CROWD = LOAD.parent / "crowd"
 PATIENCE = 30.0
@@ -156,7 +156,7 @@ class Pair:
         (self._services / f"{name}.json").write_text(json.dumps(described))
         if command:
             self.run([*command, path, *more])
-            wait_until(path.exists, f"the handler of {name} listens")
+            wait_until(lambda: listens(path), f"the handler of {name} listens")
         return path
 
     def sides(self) -> tuple[tuple[str, Daemon], tuple[str, Daemon]]:
@@ -184,7 +184,7 @@ class Pair:
             self.guests.append(self._daemon("guestmux", f"guest-{vm}", ["--port", option]))
         wait_until(lambda: self.host.links_up() == links, f"{links} links are up")
         took = time.monotonic() - begin
-        wait_until(lambda: all(guest.socket.exists() for guest in self.guests), "guestmux answers")
+        wait_until(lambda: all(listens(guest.socket) for guest in self.guests), "guestmux answers")
         return took
 
     def _daemon(self, kind: str, name: str, options: Iterable[str]) -> Daemon:
@@ -195,7 +195,7 @@ class Pair:
     def _cable(self, port: Path) -> Path:
         slow = port.with_suffix(".slow")
         self.run([CROWD, "cable", slow, port, str(self._cable_rate)])
-        wait_until(slow.exists, "the cable is there")
+        wait_until(lambda: listens(slow), "the cable is there")
         return slow
 
     def open(self, name: str = "bench", link: int = 0) -> socket.socket:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from machine import die_with_parent
 from measure import BUILD, LOAD, BenchError
-from stack import wait_for
+from stack import listens, wait_for
 from vm import Vm
 
 SOCAT, YAMUX = Path("/usr/bin/socat"), BUILD / "tests/bench/yamux-relay"
@@ -114,7 +114,7 @@ class Peers:
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         try:
-            wait_for(makes.exists, 10)
+            wait_for(lambda: listens(makes), 10)
         except TimeoutError as error:
             raise BenchError(f"{command}: {error}\n{self.log_tail()}") from error
         return command.replace(str(YAMUX), YAMUX.name)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from machine import die_with_parent
 from measure import BenchError
-from stack import wait_for
+from stack import listens, wait_for
 
 #: How long a program may take to begin, and to end.
 PATIENCE = 10.0
@@ -64,7 +64,7 @@ class Program:
     def _up(self) -> bool:
         if self._running().poll() is not None:
             raise BenchError(f"it ended at once: {self.explain()}")
-        return self._ready.is_socket()
+        return listens(self._ready)
 
     def _end(self) -> None:
         process = self._running()

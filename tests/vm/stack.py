@@ -242,6 +242,12 @@ def read_all(sock: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+def listens(path: Path) -> bool:
+    """Whether connections to a unix socket are taken: a moment after its file has appeared."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return any(words[3] == "00010000" and words[-1] == str(path) for words in map(str.split, lines))
+
+
 def wait_for(
     condition: Callable[[], object], timeout: float, explain: Callable[[], str] = lambda: ""
 ) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 from machine import die_with_parent
 from offers import CONFIG, CONFIG_PATH, REDIS, SOON_S, OffersCase, next_event
 from parts import environment, part
-from stack import VM_NAME, read_all, wait_for
+from stack import VM_NAME, listens, read_all, wait_for
 
 NO_DAEMON, NO_SERVICE, DENIED, TIMEOUT, TAKEN = 3, 11, 12, 15, 18
 #: Registrations, each by a program of its own; a user has 32 control connections.
@@ -176,7 +176,7 @@ class Registering(OffersCase):
         )  # fmt: skip
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
-        wait_for(path.exists, SOON_S)
+        wait_for(lambda: listens(path), SOON_S)
         return str(path)
 
 

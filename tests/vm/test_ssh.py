@@ -14,7 +14,7 @@ import unittest
 from typing import Any
 
 from ssh import PATIENCE, SshCase, Terminal
-from stack import BIN, read_all, wait_for
+from stack import BIN, listens, read_all, wait_for
 
 MIB = 1 << 20
 FILE = 4 * MIB
@@ -163,7 +163,7 @@ class Ssh(Sessions):
         expected = self.serve_web()
         path = self.folder / "web.sock"
         forward = self.begin("-N", "-L", f"{path}:{WEB}", "root@guest")
-        wait_for(path.exists, PATIENCE, self.guest.log)
+        wait_for(lambda: listens(path), PATIENCE, self.guest.log)
         socks = [self.enterContext(socket.socket(socket.AF_UNIX)) for _ in range(3)]
         for sock in socks:
             sock.settimeout(PATIENCE)
