@@ -7,7 +7,8 @@
 // several sizes, in turns, so that what disturbs one disturbs all; the best time counts.
 //
 // Shared memory is used from the least size on from which it, and every larger one, is faster. That
-// takes some 50 ms, once a session; a peer that does not take part leaves the region unused.
+// takes some 50 ms, once a session if there is such a size; a peer that does not take part leaves
+// the region unused.
 
 #include "probe.h"
 
@@ -74,17 +75,24 @@ static bool wins(const MuxProbe *probe, size_t contest)
     return shared->best_us < CLEARLY(beside->best_us);
 }
 
-static void finish(MuxProbe *probe, const char *why)
+static void decide(MuxProbe *probe)
 {
     size_t first = G_N_ELEMENTS(contests);
 
-    while (!why && first > 0 && wins(probe, first - 1))
+    while (first > 0 && wins(probe, first - 1))
         first--;
-    uint32_t threshold = first < G_N_ELEMENTS(contests) ? contests[first].bytes : MUX_NEVER;
-    if (!why && threshold == MUX_NEVER)
-        why = "it was measured to be no faster than the port";
     mux_watch_close(&probe->watch);
-    mux_regions_measured(probe->link, threshold, why);
+    if (first < G_N_ELEMENTS(contests))
+        mux_regions_measured(probe->link, contests[first].bytes, NULL, false);
+    else
+        mux_regions_measured(probe->link, MUX_NEVER,
+                             "it was measured to be no faster than the port", true);
+}
+
+static void give_up(MuxProbe *probe, const char *why, bool again)
+{
+    mux_watch_close(&probe->watch);
+    mux_regions_measured(probe->link, MUX_NEVER, why, again);
 }
 
 // One way takes less than three quarters of the other's time, in every contest.
@@ -146,7 +154,7 @@ static void end_run(MuxProbe *probe)
         way->best_us = MIN(way->best_us, us);
     probe->run++;
     if (is_enough(probe))
-        finish(probe, NULL);
+        decide(probe);
     else
         start_run(probe);
 }
@@ -166,7 +174,7 @@ static void on_answer(MuxWatch *watch)
     else if (n < 0 && (errno == EAGAIN || errno == EINTR))
         mux_watch_drained(watch, EPOLLIN);
     else
-        finish(probe, "the other end did not let it be measured");
+        give_up(probe, "the other end did not let it be measured", false);
 }
 
 static gboolean on_time(gpointer user)
@@ -174,8 +182,12 @@ static gboolean on_time(gpointer user)
     MuxProbe *probe = user;
 
     probe->timer = 0;
-    if (probe->watch.fd >= 0)
-        finish(probe, probe->run < WAYS * (ROUNDS_DO + 1) ? "measuring it took too long" : NULL);
+    if (probe->watch.fd < 0)
+        return G_SOURCE_REMOVE;
+    if (probe->run < WAYS * (ROUNDS_DO + 1))
+        give_up(probe, "measuring it took too long", true);
+    else
+        decide(probe);
     return G_SOURCE_REMOVE;
 }
 
@@ -214,7 +226,7 @@ MuxProbe *mux_probe_new(MuxLink *link)
     if (fd >= 0)
         probe->joint = mux_joint_open_own(link, MUX_PROBE_NAME, fd, NULL);
     if (!probe->joint) {
-        finish(probe, "there is no channel to measure it with");
+        give_up(probe, "there is no channel to measure it with", true);
         return probe;
     }
     probe->joint->known = &probe->joint;

@@ -16,6 +16,12 @@
 #include "joint.h"
 #include "link-session.h"
 #include "probe.h"
+#include "sources.h"
+
+// A guest that boots, or a host that is busy, may find that shared memory is no faster, which then
+// stays so for as long as the VM runs. To measure is the same load again, and so ever more seldom.
+#define AGAIN_S      5
+#define AGAIN_MOST_S 3600
 
 // Of channels' payload, in this session.
 typedef struct Bytes {
@@ -36,6 +42,8 @@ typedef struct Region {
 struct MuxRegions {
     Region sides[2]; // by MuxRegionSide
     MuxProbe *probe;
+    guint again;      // when it is measured again: a GLib source, or 0
+    unsigned pause_s; // until then
     bool fault;
 };
 
@@ -98,6 +106,12 @@ static bool fits(uint64_t size, const MuxSlotClass *classes, unsigned n)
     return n <= MUX_SLOT_CLASSES && need <= size;
 }
 
+static void measure(MuxLink *link)
+{
+    mux_regions_measuring(link, MUX_REGION_OUT, true);
+    link->regions->probe = mux_probe_new(link);
+}
+
 int mux_regions_attach(MuxLink *link, MuxRegionSide side, int fd, uint64_t size, uint32_t epoch,
                        const MuxSlotClass *classes, unsigned n)
 {
@@ -124,8 +138,8 @@ int mux_regions_attach(MuxLink *link, MuxRegionSide side, int fd, uint64_t size,
     region->epoch = epoch;
     set_state(region, ours ? "measuring" : "on", NULL);
     if (ours) {
-        mux_regions_measuring(link, side, true);
-        link->regions->probe = mux_probe_new(link);
+        link->regions->pause_s = AGAIN_S;
+        measure(link);
     }
     return 0;
 }
@@ -153,6 +167,7 @@ void mux_regions_detach(MuxLink *link, MuxRegionSide side)
         return;
     if (side == MUX_REGION_OUT) {
         link->regions->probe = mux_probe_free(link->regions->probe);
+        g_clear_handle_id(&link->regions->again, g_source_remove);
         mux_regions_measuring(link, side, false);
     } else {
         rescue(link);
@@ -210,19 +225,34 @@ void mux_regions_measuring(MuxLink *link, MuxRegionSide side, bool begins)
     region->measured.port += now.port - region->before.port;
 }
 
-void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why)
+static gboolean on_again(gpointer user)
 {
-    Region *region = &link->regions->sides[MUX_REGION_OUT];
+    MuxLink *link = user;
+
+    link->regions->again = 0;
+    mux_probe_free(link->regions->probe);
+    measure(link);
+    return G_SOURCE_REMOVE;
+}
+
+void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why, bool again)
+{
+    MuxRegions *regions = link->regions;
+    Region *region = &regions->sides[MUX_REGION_OUT];
+    const char *side = side_name(link, MUX_REGION_OUT);
 
     mux_session_set_threshold(link->session, threshold);
     mux_regions_measuring(link, MUX_REGION_OUT, false);
+    if (threshold != MUX_NEVER)
+        mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s: used from %u bytes on", side,
+                     threshold);
+    else if (g_strcmp0(region->why, why) != 0)
+        mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s is not used: %s", side, why);
     set_state(region, "on", why);
-    if (threshold == MUX_NEVER)
-        mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s is not used: %s",
-                     side_name(link, MUX_REGION_OUT), why);
-    else
-        mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s: used from %u bytes on",
-                     side_name(link, MUX_REGION_OUT), threshold);
+    if (!again)
+        return;
+    regions->again = mux_source_timeout(regions->pause_s * 1000, on_again, link);
+    regions->pause_s = MIN(2 * regions->pause_s, AGAIN_MOST_S);
 }
 
 void mux_regions_fault(MuxLink *link)

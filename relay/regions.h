@@ -41,8 +41,9 @@ void mux_regions_unwanted(MuxLink *link, const char *why);
 // It is being measured how fast that is, by this end (OUT) or the other one (IN): what goes
 // meanwhile is not counted. No effect when that is known.
 void mux_regions_measuring(MuxLink *link, MuxRegionSide side, bool begins);
-// How fast it is has been measured: from so many bytes on at once, our region is used.
-void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why);
+// How fast it is has been measured: from so many bytes on at once, our region is used. If it is
+// MUX_NEVER: why, and whether that may be chance, and is to be measured again, later and later.
+void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why, bool again);
 
 // A system call found a region's memory not to be there (a file that was cut).
 void mux_regions_fault(MuxLink *link);

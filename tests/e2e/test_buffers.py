@@ -14,6 +14,7 @@ import sys
 import unittest
 from pathlib import Path
 
+from cable import Cable
 from daemon import Daemon, wait_until
 from memory_stack import MIB, NOTICE, PROPERTIES, BufferError, MemoryTest
 from qemu import QmpRefusal
@@ -295,8 +296,10 @@ class Ports(MemoryTest):
 class Regions(MemoryTest):
     """Those that QEMU was started with: files."""
 
-    def start_with(self, out: Path, in_: Path) -> Stack:
+    def start_with(self, out: Path, in_: Path, guest_port: Path | None = None) -> Stack:
         stack = self.memory_stack(start=False)
+        if guest_port:
+            stack.guest.arguments = ["--port", f"unix:{guest_port}"]
         stack.host.arguments = ["--vm", f"y=unix:{self.folder}/a,,b,shm-out=/x,,y"]
         vm = {"port": f"listen:{stack.port}", "shm-out": str(out), "shm-in": str(in_)}
         self.configure(stack.host, vms={VM: vm})
@@ -340,6 +343,25 @@ class Regions(MemoryTest):
                            "a new session")
                 wait_until(lambda: self.region(stack, "in").get("epoch") not in (*epochs, None),
                            "a new epoch")
+
+    def test_measured_again(self) -> None:
+        """What could not be measured at first, is later; for each side by itself."""
+        path = self.folder / "test-cable"
+        cable = Cable(path, self.folder / "port")
+        self.addCleanup(cable.close)
+        for direction in cable.directions:
+            direction.chunk = 1
+        stack = self.start_with(self.file("out", MIB), self.file("in", MIB), path)
+
+        def why() -> list[object]:
+            return [daemon.ask("status")["links"][0]["memory"]["out"].get("why")
+                    for daemon in stack.daemons]
+
+        slow = "measuring it took too long"
+        wait_until(lambda: why() == [slow, slow], "it takes too long")
+        for direction in cable.directions:
+            direction.chunk = 1 << 16
+        wait_until(lambda: slow not in why(), "it does not")
 
     def test_unusable_files(self) -> None:
         """The link works, and status says why."""
