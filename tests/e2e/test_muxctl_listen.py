@@ -68,7 +68,7 @@ class Programs(RunningTest):
             app.shutdown(socket.SHUT_WR)
             self.assert_eof(app)
         wait_until(lambda: not running.children(), "all are reaped")
-        self.assertEqual(running.descriptors(), before)
+        wait_until(lambda: running.descriptors() == before, "all is closed")
         data = pattern(3, 3 << 20)
         run = muxctl(stack.guest, "connect", "clip", data=data)
         self.assertEqual(run.stdout.split(b"\n", 1)[1], data)
