@@ -7,8 +7,8 @@
 // several sizes, in turns, so that what disturbs one disturbs all; the best time counts.
 //
 // Shared memory is used from the least size on from which it, and every larger one, is faster. That
-// takes some 50 ms, once a session if there is such a size; a peer that does not take part leaves
-// the region unused.
+// takes some 50 ms. Without such a size, or with a peer that does not take part, the region is not
+// used, and regions.c asks again later.
 
 #include "probe.h"
 
@@ -83,16 +83,16 @@ static void decide(MuxProbe *probe)
         first--;
     mux_watch_close(&probe->watch);
     if (first < G_N_ELEMENTS(contests))
-        mux_regions_measured(probe->link, contests[first].bytes, NULL, false);
+        mux_regions_measured(probe->link, contests[first].bytes, NULL);
     else
         mux_regions_measured(probe->link, MUX_NEVER,
-                             "it was measured to be no faster than the port", true);
+                             "it was measured to be no faster than the port");
 }
 
-static void give_up(MuxProbe *probe, const char *why, bool again)
+static void give_up(MuxProbe *probe, const char *why)
 {
     mux_watch_close(&probe->watch);
-    mux_regions_measured(probe->link, MUX_NEVER, why, again);
+    mux_regions_measured(probe->link, MUX_NEVER, why);
 }
 
 // One way takes less than three quarters of the other's time, in every contest.
@@ -174,7 +174,7 @@ static void on_answer(MuxWatch *watch)
     else if (n < 0 && (errno == EAGAIN || errno == EINTR))
         mux_watch_drained(watch, EPOLLIN);
     else
-        give_up(probe, "the other end did not let it be measured", false);
+        give_up(probe, "the other end did not let it be measured");
 }
 
 static gboolean on_time(gpointer user)
@@ -185,7 +185,7 @@ static gboolean on_time(gpointer user)
     if (probe->watch.fd < 0)
         return G_SOURCE_REMOVE;
     if (probe->run < WAYS * (ROUNDS_DO + 1))
-        give_up(probe, "measuring it took too long", true);
+        give_up(probe, "measuring it took too long");
     else
         decide(probe);
     return G_SOURCE_REMOVE;
@@ -226,7 +226,7 @@ MuxProbe *mux_probe_new(MuxLink *link)
     if (fd >= 0)
         probe->joint = mux_joint_open_own(link, MUX_PROBE_NAME, fd, NULL);
     if (!probe->joint) {
-        give_up(probe, "there is no channel to measure it with", true);
+        give_up(probe, "there is no channel to measure it with");
         return probe;
     }
     probe->joint->known = &probe->joint;

@@ -18,8 +18,9 @@
 #include "probe.h"
 #include "sources.h"
 
-// A guest that boots, or a host that is busy, may find that shared memory is no faster, which then
-// stays so for as long as the VM runs. To measure is the same load again, and so ever more seldom.
+// A guest that boots, or a host that is busy, may find that shared memory is no faster, or not be
+// done in time; without another try that would be so for as long as the VM runs. To measure is some
+// load each time, so the pause doubles.
 #define AGAIN_S      5
 #define AGAIN_MOST_S 3600
 
@@ -235,7 +236,7 @@ static gboolean on_again(gpointer user)
     return G_SOURCE_REMOVE;
 }
 
-void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why, bool again)
+void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why)
 {
     MuxRegions *regions = link->regions;
     Region *region = &regions->sides[MUX_REGION_OUT];
@@ -249,7 +250,7 @@ void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why, bo
     else if (g_strcmp0(region->why, why) != 0)
         mux_link_log(link, G_LOG_LEVEL_INFO, "shared memory from %s is not used: %s", side, why);
     set_state(region, "on", why);
-    if (!again)
+    if (threshold != MUX_NEVER)
         return;
     regions->again = mux_source_timeout(regions->pause_s * 1000, on_again, link);
     regions->pause_s = MIN(2 * regions->pause_s, AGAIN_MOST_S);

@@ -42,8 +42,8 @@ void mux_regions_unwanted(MuxLink *link, const char *why);
 // meanwhile is not counted. No effect when that is known.
 void mux_regions_measuring(MuxLink *link, MuxRegionSide side, bool begins);
 // How fast it is has been measured: from so many bytes on at once, our region is used. If it is
-// MUX_NEVER: why, and whether that may be chance, and is to be measured again, later and later.
-void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why, bool again);
+// MUX_NEVER: why; it may be chance, so it is measured again, and then ever more seldom.
+void mux_regions_measured(MuxLink *link, uint32_t threshold, const char *why);
 
 // A system call found a region's memory not to be there (a file that was cut).
 void mux_regions_fault(MuxLink *link);

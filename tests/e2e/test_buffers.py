@@ -359,9 +359,12 @@ class Regions(MemoryTest):
 
         slow = "measuring it took too long"
         wait_until(lambda: why() == [slow, slow], "it takes too long")
-        for direction in cable.directions:
-            direction.chunk = 1 << 16
+        with cable.lock:
+            for direction in cable.directions:
+                direction.chunk = 1 << 16
         wait_until(lambda: slow not in why(), "it does not")
+        self.assertEqual([daemon.ask("status")["links"][0]["sessions"] for daemon in stack.daemons],
+                         [1, 1])
 
     def test_unusable_files(self) -> None:
         """The link works, and status says why."""
